@@ -1,0 +1,26 @@
+"""Errors for the person who meets them: what, where, why, and what to do."""
+
+
+class CurationError(Exception):
+    """The work failed; commands exit with code 1."""
+
+
+class UsageError(CurationError):
+    """A bad argument, path or config; commands exit with code 2."""
+
+
+class VideoError(CurationError):
+    """One video cannot be read. Costs that video and nothing else.
+
+    The message is one line and becomes `videos.error`.
+    """
+
+
+class BackendUnavailableError(UsageError):
+    """A model backend was asked for that is not installed or has no weights here."""
+
+    def __init__(self, backend: str, needs: str, remedy: str) -> None:
+        super().__init__(f"backend {backend!r} is not available: it needs {needs}; {remedy}")
+        self.backend = backend
+        self.needs = needs
+        self.remedy = remedy

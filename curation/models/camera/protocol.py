@@ -1,0 +1,46 @@
+"""Camera motion between sampled frames."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class CameraStep:
+    """Motion of the image between two sampled frames, caused by the camera.
+
+    Attributes:
+        frame, next_frame: indices of the two source frames.
+        rotation_deg: in-plane rotation (classical) or geodesic rotation angle (poses), degrees, >= 0.
+        translation: image translation / frame diagonal (classical) or Euclidean translation (poses), >= 0.
+        zoom: scale change factor, 1 for none.
+        inliers: share of the tracked features that agree with the motion, 0..1; 0 when it could not be estimated.
+    """
+
+    frame: int
+    next_frame: int
+    rotation_deg: float
+    translation: float
+    zoom: float
+    inliers: float
+
+
+class CameraPass(Protocol):
+    """One video going by."""
+
+    def add(self, index: int, seconds: float, luma: np.ndarray) -> None:
+        """A sampled frame's luma, uint8 [height, width]."""
+
+    def finish(self) -> list[CameraStep]: ...
+
+
+class CameraEstimator(Protocol):
+    name: str
+    """Backend and revision, for the manifests."""
+    longest_side: int
+    """Longer side of the pictures it wants, px."""
+    sample_seconds: float
+    """Least time between the frames that it wants, s."""
+
+    def start(self) -> CameraPass: ...

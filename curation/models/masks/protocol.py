@@ -1,0 +1,31 @@
+"""Masks over the clip: an object's mask in every frame, from its mask in one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from curation.video.media import ClipFrames
+
+
+@dataclass(frozen=True)
+class MaskPrompt:
+    """Attributes: frame (clip relative), mask (bool [h, w], working size), points (float32 [P, 2], source px)."""
+
+    frame: int
+    mask: np.ndarray
+    points: np.ndarray
+
+
+class MaskTracker(Protocol):
+    name: str
+    """Backend and revision, for the manifests."""
+
+    def propagate(self, clip: ClipFrames, prompt: MaskPrompt, others: Sequence[np.ndarray] = ()) -> np.ndarray:
+        """bool [T, h, w] at working size: the object in every frame, before and after the prompt's.
+
+        All false in frames where it is not seen (occluded, or outside the frame). `others` are the masks over the
+        clip of objects that were found before, each bool [T, h, w], which this one should not swallow.
+        """
+        ...

@@ -1,0 +1,130 @@
+"""Reading and writing of run folders: Parquet datasets, and a few small YAML / JSON files beside them.
+
+A run folder is a local path or an URI (s3://, gs://). A shard gets its final name only when it is whole: locally by
+renaming a finished temporary file, on object stores because an upload becomes visible when it is complete.
+"""
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from curation.contract.errors import UsageError
+from curation.contract.schemas import SCHEMAS
+
+
+class RunFolder:
+    """A run folder on any file system. Cheap to make, picklable through its `uri`."""
+
+    def __init__(self, uri: str | Path) -> None:
+        self.uri = str(uri)
+        if "://" in self.uri:
+            self._fs, self._root = pafs.FileSystem.from_uri(self.uri)
+        else:
+            self.uri = str(Path(uri).expanduser().absolute())
+            self._fs, self._root = pafs.LocalFileSystem(), self.uri
+        self._local = isinstance(self._fs, pafs.LocalFileSystem)
+
+    def __reduce__(self) -> tuple[type["RunFolder"], tuple[str]]:
+        return RunFolder, (self.uri,)
+
+    def path(self, name: str) -> str:
+        """Where `name` lies, as a person would type it."""
+        return f"{self.uri.rstrip('/')}/{name}"
+
+    # Small files
+
+    def exists(self, name: str = "") -> bool:
+        return self._info(name).type != pafs.FileType.NotFound
+
+    def read_bytes(self, name: str) -> bytes:
+        with self._fs.open_input_stream(self._full(name)) as stream:
+            return stream.read()
+
+    def write_bytes(self, name: str, data: bytes) -> None:
+        """Write a file so that nobody ever sees half of it."""
+        target = self._full(name)
+        self._fs.create_dir(target.rsplit("/", 1)[0], recursive=True)
+        if not self._local:
+            with self._fs.open_output_stream(target) as stream:
+                stream.write(data)
+            return
+        folder, base = target.rsplit("/", 1)
+        partial = Path(folder) / f".{base}.{os.getpid()}.partial"
+        try:
+            with partial.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def delete(self, name: str) -> None:
+        if self.exists(name):
+            self._fs.delete_file(self._full(name))
+
+    def list(self, folder: str, suffix: str) -> list[str]:
+        """Names (relative to the run folder) of the files right in `folder`, sorted."""
+        selector = pafs.FileSelector(self._full(folder), allow_not_found=True)
+        names = (info.base_name for info in self._fs.get_file_info(selector) if info.type == pafs.FileType.File)
+        return sorted(f"{folder}/{name}" for name in names if name.endswith(suffix) and not name.startswith("."))
+
+    # Datasets
+
+    def write_shard(self, dataset: str, shard: str, data: pa.Table) -> None:
+        """Write `RUN/dataset/shard.parquet`, replacing one of the same name at once."""
+        buffer = io.BytesIO()
+        pq.write_table(data, buffer, compression="zstd")
+        self.write_bytes(f"{dataset}/{shard}.parquet", buffer.getvalue())
+
+    def shards(self, dataset: str) -> list[str]:
+        """Shard names of a dataset, without folder and suffix."""
+        return [name.split("/")[-1].removesuffix(".parquet") for name in self.list(dataset, ".parquet")]
+
+    def read_shard(self, dataset: str, shard: str, columns: list[str] | None = None) -> pa.Table:
+        return pq.read_table(pa.BufferReader(self.read_bytes(f"{dataset}/{shard}.parquet")), columns=columns)
+
+    def read(self, dataset: str, columns: list[str] | None = None, schema: pa.Schema | None = None) -> pa.Table:
+        """All rows. A manifest without shards is an empty table of its schema."""
+        parts = [self.read_shard(dataset, shard, columns) for shard in self.shards(dataset)]
+        if parts:
+            return pa.concat_tables(parts)
+        full = (schema or SCHEMAS[dataset]).empty_table()
+        return full.select(columns) if columns else full
+
+    def _full(self, name: str) -> str:
+        return f"{self._root.rstrip('/')}/{name}".rstrip("/")
+
+    def _info(self, name: str) -> Any:
+        return self._fs.get_file_info([self._full(name)])[0]
+
+
+def open_run(uri: str | Path) -> RunFolder:
+    """An existing run folder.
+
+    Raises:
+        UsageError: there is no run at that place.
+    """
+    run = RunFolder(uri)
+    if not run.exists("run.yaml"):
+        raise UsageError(f"{run.uri}: not a run folder (no run.yaml); make one with `python -m curation run`")
+    return run
+
+
+def read_manifest(run: str | Path, name: str) -> pa.Table:
+    """All rows of a manifest, sorted as its shards are; empty with the right schema when nothing was written."""
+    return RunFolder(run).read(name)
+
+
+def scan_manifest(run: str | Path, name: str) -> pl.LazyFrame:
+    """A manifest as a lazy polars frame; empty with the right columns when nothing was written."""
+    folder = RunFolder(run)
+    if not folder.shards(name):
+        return pl.LazyFrame(pl.from_arrow(SCHEMAS[name].empty_table()))
+    return pl.scan_parquet(folder.path(f"{name}/*.parquet"))

@@ -69,7 +69,7 @@ class RunFolder:
         if self.exists(name):
             self._fs.delete_file(self._full(name))
 
-    def list(self, folder: str, suffix: str) -> list[str]:
+    def files(self, folder: str, suffix: str) -> list[str]:
         """Names (relative to the run folder) of the files right in `folder`, sorted."""
         selector = pafs.FileSelector(self._full(folder), allow_not_found=True)
         names = (info.base_name for info in self._fs.get_file_info(selector) if info.type == pafs.FileType.File)
@@ -85,7 +85,7 @@ class RunFolder:
 
     def shards(self, dataset: str) -> list[str]:
         """Shard names of a dataset, without folder and suffix."""
-        return [name.split("/")[-1].removesuffix(".parquet") for name in self.list(dataset, ".parquet")]
+        return [name.split("/")[-1].removesuffix(".parquet") for name in self.files(dataset, ".parquet")]
 
     def read_shard(self, dataset: str, shard: str, columns: list[str] | None = None) -> pa.Table:
         return pq.read_table(pa.BufferReader(self.read_bytes(f"{dataset}/{shard}.parquet")), columns=columns)

@@ -1,0 +1,57 @@
+# Two commands on a fresh machine with Python 3.11 or newer: `make demo` and `make test`.
+# Both set up .venv themselves, and need no network the second time.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := .demo
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test test-slow lint format lock clean
+
+demo: $(VENV)/.runtime
+	$(BIN)/python -m eval.labels.demo_clips $(DEMO)/clips --cache $(DEMO)/cache
+	$(BIN)/python -m curation run --input $(DEMO)/clips --output $(DEMO)/run
+	$(BIN)/python -m curation report $(DEMO)/run
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# After changing requirements*.txt: install the newest versions into a fresh environment and pin them.
+lock:
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --requirement requirements.txt --requirement requirements-dev.txt
+	{ echo "# Every version that the tests ran with. Regenerate: make lock"; $(BIN)/python -m pip freeze; } > constraints.txt
+	touch $(VENV)/.runtime $(VENV)/.dev
+
+clean:
+	rm -rf $(VENV) $(DEMO)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' || \
+		{ echo "error: $(PYTHON) has no venv module; on Debian and Ubuntu: apt-get install python3-venv"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements.txt constraints.txt | $(BIN)/python
+	@echo "installing pinned dependencies into $(VENV) (about 7 GB with PyTorch's CUDA build; minutes the first time)"
+	$(PIP) --requirement requirements.txt
+	touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
+	$(PIP) --requirement requirements-dev.txt
+	touch $@

@@ -1,0 +1,138 @@
+"""`python -m curation`: the command line. Heavy modules are imported inside the commands, so --help is instant."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from curation.contract.errors import CurationError, UsageError
+
+app = typer.Typer(
+    name="curation",
+    help="Curate videos in which objects enter and leave the frame: videos in, Parquet manifests out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Run folder: a path or s3:// / gs:// URI.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="a.b=c", help="Change one config value, e.g. rules.text_area.max=0.2. Repeatable."),
+]
+ConfigOption = Annotated[Path | None, typer.Option("--config", metavar="F.yaml", help="YAML with changes to the preset.")]
+VerboseOption = Annotated[bool, typer.Option("-v", "--verbose", help="Say more, with tracebacks on errors.")]
+
+
+@app.command()
+def run(
+    input: Annotated[str, typer.Option(metavar="DIR_OR_URI", help="Folder of videos, one video, or an URI.")],
+    output: Annotated[str, typer.Option(metavar="RUN", help="Run folder to make, or to go on with.")],
+    preset: Annotated[str, typer.Option(help="laptop, full or everything.")] = "laptop",
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    refit: Annotated[bool, typer.Option(help="Fit rank thresholds anew instead of reusing the stored ones.")] = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """The whole pipeline. Run it again to resume, to add files, or to apply another config."""
+    _logging(verbose)
+    from curation.config import load_config
+    from curation.engine.run import run_curation
+
+    run_curation(input, output, load_config(preset, config, set_ or []), refit=refit)
+
+
+@app.command()
+def select(
+    run: RunArgument,
+    set_: SetOption = None,
+    refit: Annotated[bool, typer.Option(help="Fit rank thresholds anew instead of reusing the stored ones.")] = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Apply other thresholds to scores that are already there. Opens no video."""
+    _logging(verbose)
+    from curation.engine.run import select_again
+
+    select_again(run, set_ or [], refit=refit)
+
+
+@app.command()
+def report(
+    run: RunArgument,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Default: RUN/report.html.")] = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Write one self-contained HTML page: funnel, histograms, contact sheets of samples and drops."""
+    _logging(verbose)
+    from curation.report.page import write_report
+
+    typer.echo(f"report: {write_report(run, output)}")
+
+
+@app.command()
+def inspect(
+    run: RunArgument,
+    manifest: Annotated[str | None, typer.Argument(metavar="[MANIFEST]", help="One manifest; default: all.")] = None,
+    rows: Annotated[int, typer.Option(help="How many rows.")] = 20,
+    columns: Annotated[bool, typer.Option("--columns", help="Show what each column means.")] = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Show manifests as tables in the terminal."""
+    _logging(verbose)
+    from curation.report.inspect import inspect as show
+
+    show(run, manifest, rows=rows, columns=columns)
+
+
+@app.command()
+def preview(
+    run: RunArgument,
+    sample_id: Annotated[str, typer.Argument(metavar="SAMPLE_ID")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="F.mp4", help="Where to write the video.")],
+    verbose: VerboseOption = False,
+) -> None:
+    """Write one sample as a video with its tracks, masks, region box and events drawn in."""
+    _logging(verbose)
+    from curation.report.preview import write_preview
+
+    write_preview(run, sample_id, output)
+    typer.echo(f"preview: {output}")
+
+
+@app.command()
+def doctor(verbose: VerboseOption = False) -> None:
+    """Say which backends, weights, devices and codecs work here, and how to get the rest."""
+    _logging(verbose)
+    from curation.doctor import doctor as check
+
+    raise typer.Exit(check())
+
+
+def _logging(verbose: bool) -> None:
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    global _verbose
+    _verbose = verbose
+
+
+_verbose = False
+
+
+def main() -> None:
+    """Run the command; errors become one line and an exit code: 1 the work failed, 2 bad usage or config."""
+    try:
+        app()
+    except CurationError as error:
+        if _verbose:
+            logging.exception("traceback, because of -v")
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
+    except KeyboardInterrupt:
+        typer.echo("stopped; what is committed stays, run the same command again to go on", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

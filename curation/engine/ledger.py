@@ -1,0 +1,91 @@
+"""What is done: one small Parquet file per committed shard, the last thing that is written of it.
+
+A shard without its ledger file does not count: whatever it left in the manifests is removed when the run goes on.
+"""
+
+from collections.abc import Iterable
+
+import pyarrow as pa
+
+from curation.contract.manifest import RunFolder
+from curation.engine.shards import ItemReport, ShardReport
+
+LEDGER_SCHEMA = pa.schema(
+    [
+        pa.field("item_id", pa.string()),
+        pa.field("uri", pa.string()),
+        pa.field("bytes", pa.int64()),
+        pa.field("fingerprint", pa.string()),
+        pa.field("state", pa.string()),
+        pa.field("detail", pa.string()),
+        pa.field("clips", pa.list_(pa.string())),
+        pa.field("clip_errors", pa.map_(pa.string(), pa.string())),
+        pa.field("source_frames", pa.int64()),
+        pa.field("decoded_frames", pa.int64()),
+        pa.field("seconds", pa.float64()),
+        pa.field("stage_seconds", pa.map_(pa.string(), pa.float64())),
+    ]
+)
+
+
+class Ledger:
+    """The ledger of one pass.
+
+    Args:
+        datasets: datasets of the run folder that the pass writes; a shard has the same name in each of them.
+    """
+
+    def __init__(self, run: RunFolder, pass_name: str, datasets: tuple[str, ...]) -> None:
+        self.run = run
+        self.folder = f"ledger/{pass_name}"
+        self.datasets = datasets
+
+    def commit(self, report: ShardReport, fingerprint: str) -> None:
+        """Record a shard whose output is in place."""
+        rows = [_row(item, fingerprint) for item in report.items]
+        self.run.write_shard(self.folder, report.name, pa.Table.from_pylist(rows, schema=LEDGER_SCHEMA))
+
+    def entries(self) -> dict[str, list[dict]]:
+        """Committed shards: name -> rows, map columns as dicts."""
+        result = {}
+        for name in self.run.shards(self.folder):
+            rows = self.run.read_shard(self.folder, name).to_pylist()
+            for row in rows:
+                row["clip_errors"] = dict(row["clip_errors"] or [])
+                row["stage_seconds"] = dict(row["stage_seconds"] or [])
+            result[name] = rows
+        return result
+
+    def retire(self, shards: Iterable[str]) -> None:
+        """Take shards back: first the ledger entry, so that a crash in between leaves them merely undone."""
+        for name in shards:
+            self.run.delete(f"{self.folder}/{name}.parquet")
+            for dataset in self.datasets:
+                self.run.delete(f"{dataset}/{name}.parquet")
+
+    def sweep(self) -> int:
+        """Remove output that was never committed (a crash between writing and committing); returns how many files."""
+        committed = set(self.run.shards(self.folder))
+        removed = 0
+        for dataset in self.datasets:
+            for name in set(self.run.shards(dataset)) - committed:
+                self.run.delete(f"{dataset}/{name}.parquet")
+                removed += 1
+        return removed
+
+
+def _row(item: ItemReport, fingerprint: str) -> dict:
+    return {
+        "item_id": item.item_id,
+        "uri": item.uri,
+        "bytes": item.bytes,
+        "fingerprint": fingerprint,
+        "state": item.state,
+        "detail": item.detail,
+        "clips": item.clips,
+        "clip_errors": list(item.clip_errors.items()),
+        "source_frames": item.source_frames,
+        "decoded_frames": item.decoded_frames,
+        "seconds": item.seconds,
+        "stage_seconds": list(item.stage_seconds.items()),
+    }

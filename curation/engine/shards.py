@@ -1,0 +1,101 @@
+"""The unit of work and of commitment: a shard is a few items whose output appears together or not at all."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Item:
+    """A video to analyse, or one whose clips are to be labelled.
+
+    Attributes:
+        item_id: the video_id.
+        uri, bytes: the file.
+        clips: clip_ids to label; empty in the analysis pass.
+        analysis_shard: shard of the analysis pass that holds the video; empty in that pass.
+    """
+
+    item_id: str
+    uri: str
+    relative_path: str
+    bytes: int
+    clips: tuple[str, ...] = ()
+    analysis_shard: str = ""
+
+
+@dataclass(frozen=True)
+class Shard:
+    name: str
+    items: tuple[Item, ...]
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_json(text: str) -> "Shard":
+        data = json.loads(text)
+        items = tuple(Item(**(item | {"clips": tuple(item["clips"])})) for item in data["items"])
+        return Shard(data["name"], items)
+
+
+@dataclass
+class ItemReport:
+    """What one item came to: a row of the ledger.
+
+    Attributes:
+        state: done / skipped (a cheap rule said so before decoding was analysed) / failed.
+        detail: the error of a failed item, one line.
+        clip_errors: clip_id -> error of clips that could not be labelled.
+        source_frames: frames of the file; decoded_frames: frames decoded for it in this pass, seeks included.
+        seconds: wall time; stage_seconds: the same by stage.
+    """
+
+    item_id: str
+    uri: str
+    bytes: int
+    state: str = "done"
+    detail: str | None = None
+    clips: list[str] = field(default_factory=list)
+    clip_errors: dict[str, str] = field(default_factory=dict)
+    source_frames: int = 0
+    decoded_frames: int = 0
+    seconds: float = 0.0
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class ShardReport:
+    name: str
+    items: list[ItemReport]
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_json(text: str) -> "ShardReport":
+        data: dict[str, Any] = json.loads(text)
+        return ShardReport(data["name"], [ItemReport(**item) for item in data["items"]])
+
+
+class ShardWorker(Protocol):
+    """Built once per process from (run uri, config); processes shards and commits their output itself."""
+
+    def __call__(self, shard: Shard) -> ShardReport: ...
+
+
+def make_shards(pass_name: str, items: Sequence[Item], size: int | None) -> list[Shard]:
+    """Group pending items, in their order, into shards whose names depend on what is in them.
+
+    By default there are at most about 256 shards, of at most 64 items, so that ten clips spread over all workers and
+    a million do not become a million files.
+    """
+    per_shard = size or min(64, max(1, len(items) // 256))
+    groups = [tuple(items[i : i + per_shard]) for i in range(0, len(items), per_shard)]
+    return [Shard(f"{pass_name}-{_digest(item.item_id for item in group)}", group) for group in groups]
+
+
+def _digest(names: Iterable[str]) -> str:
+    return hashlib.sha256("\0".join(names).encode()).hexdigest()[:16]

@@ -1,0 +1,67 @@
+"""An object's masks over a clip, and their outlines in numbers: what events, boxes and references are measured on."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from curation.contract.rle import decode_mask
+from curation.contract.spans import Span
+from curation.video.media import ClipFrames
+
+
+class Extents(NamedTuple):
+    """Outlines of masks [T, h, w], one row a frame.
+
+    Attributes:
+        areas: int64 [T], px; 0 where the object is not seen.
+        boxes: float64 [T, 4], half-open boxes around the masks; nan where the object is not seen.
+    """
+
+    areas: np.ndarray
+    boxes: np.ndarray
+
+
+def object_masks(clip: ClipFrames, track: Mapping[str, Any]) -> np.ndarray | None:
+    """bool [T, h, w] at working size, over the whole clip; None when the track has no masks.
+
+    Masks that a stage of this process left in `clip.cache["masks"]` are used as they are; otherwise they are decoded
+    from the track's run lengths once and left there.
+    """
+    cache: dict[str, np.ndarray] = clip.cache.setdefault("masks", {})
+    object_id = track["object_id"]
+    if object_id not in cache:
+        if track["masks"] is None:
+            return None
+        masks = np.zeros((clip.length, clip.height, clip.width), bool)
+        for index, rle in enumerate(track["masks"], start=track["start_frame"] - clip.start):
+            if rle is not None:
+                source = decode_mask(rle).astype(np.float32)
+                masks[index] = cv2.resize(source, (clip.width, clip.height), interpolation=cv2.INTER_AREA) > 0.5
+        cache[object_id] = masks
+    return cache[object_id]
+
+
+def track_span(clip: ClipFrames, track: Mapping[str, Any]) -> Span:
+    """The clip-relative frames that the track knows about."""
+    return Span(track["start_frame"] - clip.start, track["end_frame"] - clip.start)
+
+
+def mask_extents(masks: np.ndarray) -> Extents:
+    """Area and box of every mask of a bool [T, h, w] stack."""
+    columns: np.ndarray = np.any(masks, axis=1)
+    rows: np.ndarray = np.any(masks, axis=2)
+    areas = np.count_nonzero(masks, axis=(1, 2))
+    height, width = masks.shape[1:]
+    boxes = np.stack(
+        [
+            columns.argmax(axis=1),
+            rows.argmax(axis=1),
+            width - columns[:, ::-1].argmax(axis=1),
+            height - rows[:, ::-1].argmax(axis=1),
+        ],
+        axis=1,
+    ).astype(np.float64)
+    boxes[areas == 0] = np.nan
+    return Extents(areas, boxes)

@@ -1,0 +1,159 @@
+"""Border events on boxes that move in known ways."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curation.contract.spans import Span
+from curation.stages.clip_masks import mask_extents
+from curation.stages.events import Crossing, FrameEventsConfig, frame_crossings
+
+WIDTH, HEIGHT, FRAMES, FPS = 160, 90, 80, 25.0
+CONFIG = FrameEventsConfig()
+
+
+def render(places, size=(30, 24), hidden=(), occluder=None):
+    """Masks of a box whose top-left corner is at `places` [T, 2], possibly outside the picture."""
+    masks = np.zeros((len(places), HEIGHT, WIDTH), bool)
+    for mask, (x, y) in zip(masks, np.round(places).astype(int), strict=True):
+        mask[max(0, y) : max(0, y + size[1]), max(0, x) : max(0, x + size[0])] = True
+    for frame in hidden:
+        masks[frame] = False
+    if occluder:
+        x0, x1 = occluder
+        masks[:, :, x0:x1] = False
+    return masks
+
+
+def crossings(masks, known=None):
+    return frame_crossings(mask_extents(masks), known or Span(0, len(masks)), (WIDTH, HEIGHT), FPS, CONFIG)
+
+
+def line(start, velocity):
+    return np.asarray(start, float) + np.arange(FRAMES)[:, None] * np.asarray(velocity, float)
+
+
+def truth(masks):
+    seen = np.flatnonzero(masks.any(axis=(1, 2)))
+    return int(seen[0]), int(seen[-1])
+
+
+@pytest.mark.parametrize(
+    ("side", "start", "velocity"),
+    [
+        ("left", (-60, 30), (2, 0)),
+        ("right", (190, 30), (-2, 0)),
+        ("top", (60, -50), (0, 2)),
+        ("bottom", (60, 120), (0, -2)),
+    ],
+)
+def test_a_box_that_comes_in_and_one_that_goes_out_by_each_side(side, start, velocity):
+    masks = render(line(start, velocity))[:60]
+    first = truth(masks)[0]
+    assert crossings(masks)[0] == Crossing("enter", side, first)
+    backwards = masks[::-1]
+    assert crossings(backwards)[-1] == Crossing("exit", side, len(masks) - 1 - first)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    side=st.sampled_from(["left", "right", "top", "bottom"]),
+    speed=st.floats(0.6, 9),
+    slide=st.floats(-0.5, 0.5),
+    across=st.floats(0.3, 0.6),
+    size=st.tuples(st.integers(8, 50), st.integers(8, 40)),
+    entered=st.integers(6, 50),
+)
+def test_an_entry_is_found_at_its_frame_and_side(side, speed, slide, across, size, entered):
+    times = np.arange(FRAMES) - entered
+    depth = speed * (times + 0.5)
+    x = across * (WIDTH - size[0]) + slide * speed * times * 0.2
+    y = across * (HEIGHT - size[1]) + slide * speed * times * 0.2
+    if side == "left":
+        x = depth - size[0]
+    elif side == "right":
+        x = WIDTH - depth
+    elif side == "top":
+        y = depth - size[1]
+    else:
+        y = HEIGHT - depth
+    masks = render(np.stack([np.broadcast_to(x, FRAMES), np.broadcast_to(y, FRAMES)], axis=1), size)
+    found = [c for c in crossings(masks) if c.type == "enter"]
+    assert found, "the entry is missed"
+    assert found[0].side == side
+    assert abs(found[0].frame - truth(masks)[0]) <= 2
+
+
+def test_through_the_picture_gives_an_entry_and_an_exit():
+    masks = render(line((-40, 30), (4, 0)))
+    first, last = truth(masks)
+    assert crossings(masks) == [Crossing("enter", "left", first), Crossing("exit", "right", last)]
+
+
+@pytest.mark.parametrize(
+    ("velocity", "side"), [((3, 1), "right"), ((1, 3), "bottom"), ((-3, 1), "left"), ((1, -3), "top")]
+)
+def test_near_a_corner_the_border_that_is_passed_first_counts(velocity, side):
+    start = (WIDTH - 60 if velocity[0] > 0 else 30, HEIGHT - 40 if velocity[1] > 0 else 16)
+    masks = render(line(start, velocity))
+    assert [c.side for c in crossings(masks)] == [side]
+
+
+def test_a_box_cut_by_the_bottom_that_leaves_by_the_left_leaves_by_the_left():
+    masks = render(line((60, HEIGHT - 15), (-3, 0)), size=(30, 40))
+    assert crossings(masks) == [Crossing("exit", "left", truth(masks)[1])]
+
+
+def test_a_partial_entry_that_turns_back_is_an_entry_and_an_exit():
+    x = -30 + 20 * np.sin(np.clip((np.arange(FRAMES) - 20) / 40, 0, 1) * np.pi)
+    masks = render(np.stack([x, np.full(FRAMES, 30)], axis=1))
+    enter, leave = crossings(masks)
+    assert (enter.type, enter.side, leave.type, leave.side) == ("enter", "left", "exit", "left")
+    assert np.abs(np.subtract((enter.frame, leave.frame), truth(masks))).max() <= 1
+
+
+def test_leaving_and_coming_back():
+    x = 60 - 120 * np.sin(np.arange(FRAMES) / (FRAMES - 1) * np.pi)
+    masks = render(np.stack([x, np.full(FRAMES, 30)], axis=1))
+    gone = np.flatnonzero(~masks.any(axis=(1, 2)))
+    assert crossings(masks) == [Crossing("exit", "left", gone[0] - 1), Crossing("enter", "left", gone[-1] + 1)]
+
+
+def test_touching_the_border_without_being_outside_is_no_event():
+    x = np.maximum(-20, 60 - 2 * np.arange(FRAMES))
+    assert crossings(render(np.stack([x, np.full(FRAMES, 30)], axis=1))) == []
+
+
+def test_being_there_in_the_first_and_last_frame_is_no_event():
+    assert crossings(render(line((-10, 30), (0.5, 0)))) == []
+
+
+def test_vanishing_behind_something_inside_the_picture_is_no_event():
+    assert crossings(render(line((10, 30), (1.5, 0)), occluder=(70, 110))) == []
+    assert crossings(render(line((60, 30), (0.2, 0)), hidden=range(30, 50))) == []
+    assert crossings(render(line((60, 30), (0.2, 0)), hidden=range(30, FRAMES))) == []
+
+
+def test_an_occluder_close_to_the_border_hides_the_crossing():
+    assert crossings(render(line((100, 30), (2, 0)), occluder=(145, 160))) == []
+
+
+def test_losing_an_object_that_stands_at_the_border_is_no_event():
+    assert crossings(render(line((-8, 30), (0, 0)), hidden=range(40, FRAMES))) == []
+
+
+def test_masks_that_stop_short_of_the_border_and_flicker_still_cross_it():
+    places = line((60, 30), (-2, 0))
+    masks = render(places, hidden=(20, 33))
+    last = truth(masks)[1]
+    masks[:, :, :2] = False
+    masks[last - 3 :] = False
+    (event,) = crossings(masks)
+    assert (event.type, event.side) == ("exit", "left")
+    assert abs(event.frame - last) <= 2
+
+
+def test_nothing_is_said_about_frames_that_the_track_does_not_cover():
+    masks = render(line((60, 30), (-2, 0)))
+    assert crossings(masks, Span(0, 35)) == []

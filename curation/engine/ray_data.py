@@ -1,10 +1,12 @@
 """Shards on Ray Data: the one place that imports Ray.
 
-Shards are rows of a tiny dataset, one per block, mapped by a pool of actors that each hold the models once. Nothing
-else runs beside the pool, so a pool as large as the machine cannot starve another operator (a resident pool plus one
-pending task deadlocks on two CPUs). Rows are a few strings: frames never reach the object store.
+Shards are rows of a tiny dataset, one per block: a few strings, so frames never reach the object store. Without GPUs
+they run as tasks: nothing is held while nothing runs, so two CPUs suffice (a resident pool of actors plus one pending
+task deadlocks there), and a worker process keeps its models between tasks. With GPUs a pool of actors holds the
+models, since Ray ends a GPU task's process with the task.
 """
 
+import functools
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +19,7 @@ _OBJECT_STORE_BYTES = 128 * 1024**2
 
 
 class _Actor:
-    """Builds the worker on its node and feeds it."""
+    """Builds the worker once and feeds it."""
 
     def __init__(self, build: Callable[[], ShardWorker]) -> None:
         self._worker = build()
@@ -26,37 +28,45 @@ class _Actor:
         return {"report": self._worker(Shard.from_json(row["shard"])).to_json()}
 
 
+@functools.lru_cache(maxsize=1)
+def _worker_of_this_process(build: Callable[[], ShardWorker]) -> ShardWorker:
+    return build()
+
+
+def _task(row: dict[str, Any], build: Callable[[], ShardWorker]) -> dict[str, Any]:
+    return {"report": _worker_of_this_process(build)(Shard.from_json(row["shard"])).to_json()}
+
+
 def run_shards(
     build: Callable[[], ShardWorker], shards: Sequence[Shard], resources: Resources, workers: int | None
 ) -> Iterator[ShardReport]:
     """Process shards on the cluster that RAY_ADDRESS names (set inside `ray job submit`), else on a local one.
 
     Args:
-        build: makes the worker; pickled, called once per actor.
-        workers: actors at most; None for as many as the cluster's CPUs (and GPUs) allow.
+        build: makes the worker; picklable and hashable by value, called once per worker process.
+        workers: workers at most; None for as many as the cluster's CPUs (and GPUs) allow.
 
     Yields:
         Reports in the order in which shards finish.
     """
-    import ray
-    from ray.data import ActorPoolStrategy, DataContext
-
     _connect(workers)
-    context = DataContext.get_current()
-    context.enable_progress_bars = False
-    context.execution_options.verbose_progress = False
-    context.print_on_execution_start = False
-    pool = min(len(shards), _pool_size(ray.cluster_resources(), resources, workers))
+    import ray
+    from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
+
+    DataContext.get_current().enable_progress_bars = False
     rows = ray.data.from_items([{"shard": shard.to_json()} for shard in shards], override_num_blocks=len(shards))
-    reports = rows.map(
-        _Actor,
-        fn_constructor_args=(build,),
-        compute=ActorPoolStrategy(size=pool),
-        num_cpus=resources.cpus,
-        num_gpus=resources.gpus or None,
-        # One task per actor at a time: a second one queued behind a long clip would leave another actor idle.
-        max_concurrency=1,
-    )
+    pool = min(len(shards), _pool_size(ray.cluster_resources(), resources, workers))
+    if resources.gpus:
+        actors = ActorPoolStrategy(min_size=1, max_size=pool, max_tasks_in_flight_per_actor=1)
+        reports = rows.map(
+            _Actor,
+            fn_constructor_args=(build,),
+            compute=actors,
+            num_cpus=resources.cpus,
+            num_gpus=resources.gpus,
+        )
+    else:
+        reports = rows.map(_task, fn_args=(build,), compute=TaskPoolStrategy(size=pool), num_cpus=resources.cpus)
     for row in reports.iter_rows():
         yield ShardReport.from_json(row["report"])
 
@@ -69,13 +79,15 @@ def shut_down() -> None:
 
 def _connect(workers: int | None) -> None:
     import ray
+    import ray.data
 
     if ray.is_initialized():
         return
-    logging.getLogger("ray").setLevel(logging.WARNING)
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    # Importing ray.data sets these up. At lower levels Ray tells of its own token files and of progress bars that were switched off on purpose.
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     if os.environ.get("RAY_ADDRESS"):
-        ray.init(logging_level=logging.WARNING, log_to_driver=True)
+        ray.init(logging_level=logging.ERROR)
         return
     # A private cluster for this command. Without a dashboard and with a small object store it starts in seconds.
     ray.init(
@@ -83,8 +95,7 @@ def _connect(workers: int | None) -> None:
         num_cpus=workers or os.cpu_count(),
         include_dashboard=False,
         object_store_memory=_OBJECT_STORE_BYTES,
-        logging_level=logging.WARNING,
-        log_to_driver=True,
+        logging_level=logging.ERROR,
     )
 
 

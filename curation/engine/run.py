@@ -1,0 +1,271 @@
+"""The whole pipeline: list, analyse, pick clips by the cheap rules, label them, select samples, sum up.
+
+Everything that is already committed is left alone, so running again resumes, and running a finished run changes nothing.
+"""
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import yaml
+
+from curation.config import RunConfig, load_config, override_config
+from curation.contract import ids
+from curation.contract.errors import UsageError
+from curation.contract.manifest import RunFolder, open_run
+from curation.contract.schemas import CONTRACT_VERSION
+from curation.engine import analyse, inline, label, ray_data
+from curation.engine.ledger import Ledger
+from curation.engine.progress import progress
+from curation.engine.select import kept_clips, select, selection_fingerprint
+from curation.engine.shards import Item, Shard, ShardReport, ShardWorker, make_shards
+from curation.engine.summary import print_summary, write_summary
+from curation.selection.rules import drops_size
+from curation.video.listing import SourceFile, list_videos
+
+log = logging.getLogger(__name__)
+
+_VERSIONED = ("av", "numpy", "onnxruntime", "opencv-python-headless", "polars", "pyarrow", "rapidocr", "ray", "torch")
+
+
+def run_curation(source: str, output: str, config: RunConfig, refit: bool = False) -> None:
+    """Run the pipeline over `source` into the run folder `output`, then print the funnel.
+
+    Raises:
+        UsageError: the input or the output cannot be what they are said to be.
+    """
+    started = time.monotonic()
+    listing = list_videos(source, config.input)
+    run = RunFolder(output)
+    _claim(run)
+    _write_run_file(run, source, config)
+    _check_backends(config)
+
+    analysis = Ledger(run, analyse.PASS, analyse.DATASETS)
+    labels = Ledger(run, label.PASS, label.DATASETS)
+    swept = analysis.sweep() + labels.sweep()
+    if swept:
+        log.info("removed %d files that an interrupted run left uncommitted", swept)
+
+    with _Engine(config) as engine:
+        _say(f"{len(listing.files)} videos in {source}" + (f" ({listing.ignored} other files)" if listing.ignored else ""))
+        fingerprint = analysis_fingerprint(config)
+        _analyse(run, analysis, listing.files, config, fingerprint, engine)
+        _label(run, analysis, labels, config, fingerprint, refit, engine)
+    _select(run, config, refit, started)
+
+
+def select_again(run_uri: str, overrides: list[str], refit: bool = False) -> None:
+    """Apply changed thresholds to a finished run. Opens no video."""
+    started = time.monotonic()
+    run = open_run(run_uri)
+    stored = yaml.safe_load(run.read_bytes("run.yaml"))
+    config = override_config(stored["config"], overrides, f"{run.path('run.yaml')} with --set")
+    _write_run_file(run, stored["input"], config)
+    _select(run, config, refit, started)
+
+
+def analysis_fingerprint(config: RunConfig) -> str:
+    """Changes when anything does that the analysis pass depends on."""
+    parts = (config.decode, config.shots, config.clips, config.image_scores, config.camera, config.start_frames)
+    return "-".join(("a" + CONTRACT_VERSION, ids.digest(str(config.seed), *(part.fingerprint() for part in parts))))
+
+
+def label_fingerprint(config: RunConfig, analysis: str) -> str:
+    """Changes when anything does that the labelling pass depends on, what it is built on included."""
+    parts = (
+        *(config.objects, config.masks, config.query_points, config.tracking, config.tracks, config.events),
+        *(config.region_boxes, config.region_events, config.identity, config.captions),
+    )
+    return "-".join(("l" + CONTRACT_VERSION, ids.digest(analysis, *(part.fingerprint() for part in parts))))
+
+
+@dataclass(frozen=True)
+class WorkerSpec:
+    """A worker as it travels to other processes: built there once, from values only."""
+
+    pass_name: str
+    run: str
+    config: str
+    fingerprint: str
+    own_process: bool
+
+    def __call__(self) -> ShardWorker:
+        worker = {analyse.PASS: analyse.Analyser, label.PASS: label.Labeller}[self.pass_name]
+        config = RunConfig.model_validate_json(self.config)
+        return worker(RunFolder(self.run), config, self.fingerprint, self.own_process)
+
+
+class _Engine:
+    """Runs shards inline or on Ray; starts Ray only when there is something to do."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+        self.used_ray = False
+
+    def __enter__(self) -> "_Engine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.used_ray:
+            ray_data.shut_down()
+
+    def run(self, run: RunFolder, pass_name: str, items: Sequence[Item], fingerprint: str, unit: str) -> int:
+        """Process items; returns how many."""
+        if not items:
+            return 0
+        engine = self.config.engine
+        shards = make_shards(pass_name, items, engine.shard_items)
+        spec = WorkerSpec(pass_name, run.uri, self.config.model_dump_json(), fingerprint, engine.name == "ray")
+        with progress(pass_name, len(items), unit) as shown:
+            for report in self._reports(spec, shards):
+                for item in report.items:
+                    note = f"{item.item_id}: {item.detail}" if item.state == "failed" else item.item_id
+                    shown.advance(1, note)
+        return len(items)
+
+    def _reports(self, spec: Callable[[], ShardWorker], shards: list[Shard]) -> Iterator[ShardReport]:
+        engine = self.config.engine
+        if engine.name == "inline":
+            return inline.run_shards(spec, shards)
+        self.used_ray = True
+        return ray_data.run_shards(spec, shards, engine.resources, engine.workers)
+
+
+def _analyse(
+    run: RunFolder, ledger: Ledger, files: list[SourceFile], config: RunConfig, fingerprint: str, engine: _Engine
+) -> int:
+    """Analyse every file that was not analysed with this config, or that changed since."""
+    items = {}
+    for file in files:
+        item = Item(ids.video_id(file.relative_path), file.uri, file.relative_path, file.bytes)
+        items[item.item_id] = item
+    redo = []
+    done: set[str] = set()
+    admitted = _admitted_now(run, config)
+    for shard, rows in ledger.entries().items():
+        for row in rows:
+            item = items.get(row["item_id"])
+            if item and item.uri != row["uri"]:
+                raise UsageError(
+                    f"{run.uri}: was made from {row['uri']}, and the input now has another file of that name at "
+                    f"{item.uri}; give another --output"
+                )
+        if any(_stale(row, items.get(row["item_id"]), fingerprint, admitted) for row in rows):
+            redo.append(shard)
+        else:
+            done |= {row["item_id"] for row in rows}
+    ledger.retire(redo)
+    pending = [item for name, item in sorted(items.items()) if name not in done]
+    return engine.run(run, analyse.PASS, pending, fingerprint, "videos")
+
+
+def _stale(row: dict[str, Any], item: Item | None, fingerprint: str, admitted: set[str]) -> bool:
+    """Whether a committed item must be analysed again; files that are no longer in the input stay as they are."""
+    if item is None:
+        return False
+    if row["bytes"] != item.bytes or row["fingerprint"] != fingerprint:
+        return True
+    return row["state"] == "skipped" and row["item_id"] in admitted
+
+
+def _admitted_now(run: RunFolder, config: RunConfig) -> set[str]:
+    """Videos whose size passes the rules as they are now: those skipped by earlier, stricter ones come back."""
+    videos = run.read("videos", ["video_id", "width", "height", "pixel_aspect"]).to_pylist()
+    return {
+        video["video_id"]
+        for video in videos
+        if video["width"] and not drops_size(config.rules, video["width"], video["height"], video["pixel_aspect"])
+    }
+
+
+def _label(
+    run: RunFolder,
+    analysis: Ledger,
+    ledger: Ledger,
+    config: RunConfig,
+    analysis_print: str,
+    refit: bool,
+    engine: _Engine,
+) -> int:
+    """Label the clips that the rules keep now and that were not labelled before with this config."""
+    fingerprint = label_fingerprint(config, analysis_print)
+    wanted = kept_clips(run, config, refit=refit)
+    sources = {row["item_id"]: (shard, row) for shard, rows in analysis.entries().items() for row in rows}
+    redo = []
+    done: set[str] = set()
+    for shard, rows in ledger.entries().items():
+        missing = any(set(wanted.get(row["item_id"], ())) - set(row["clips"]) for row in rows)
+        stale = any(row["fingerprint"] != fingerprint or row["bytes"] != sources[row["item_id"]][1]["bytes"] for row in rows)
+        if missing or stale:
+            redo.append(shard)
+        else:
+            done |= {row["item_id"] for row in rows}
+    ledger.retire(redo)
+    pending = []
+    for name in sorted(wanted.keys() - done):
+        shard, row = sources[name]
+        pending.append(Item(name, row["uri"], "", row["bytes"], tuple(wanted[name]), shard))
+    return engine.run(run, label.PASS, pending, fingerprint, "videos")
+
+
+def _claim(run: RunFolder) -> None:
+    """Refuse a folder that holds other things than a run."""
+    if "://" in run.uri or run.exists("run.yaml") or not run.exists():
+        return
+    from pathlib import Path
+
+    folder = Path(run.uri)
+    if not folder.is_dir():
+        raise UsageError(f"{run.uri}: is a file; --output names a folder")
+    if any(folder.iterdir()):
+        raise UsageError(f"{run.uri}: not empty and not a run folder; nothing is ever deleted, name another --output")
+
+
+def _write_run_file(run: RunFolder, source: str, config: RunConfig) -> None:
+    """Write run.yaml, unless it says the same already."""
+    known = yaml.safe_load(run.read_bytes("run.yaml")) if run.exists("run.yaml") else {}
+    content = {
+        "created": known.get("created", datetime.now(UTC).isoformat(timespec="seconds")),
+        "input": source,
+        "preset": config.preset,
+        "seed": config.seed,
+        "contract_version": CONTRACT_VERSION,
+        "versions": {name: _installed(name) for name in _VERSIONED},
+        "config": config.model_dump(mode="json"),
+    }
+    if content != known:
+        try:
+            run.write_bytes("run.yaml", yaml.safe_dump(content, sort_keys=False).encode())
+        except OSError as error:
+            raise UsageError(f"{run.uri}: cannot write there ({error}); name another --output") from None
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _select(run: RunFolder, config: RunConfig, refit: bool, started: float) -> None:
+    """Derive clips, samples and verdicts if anything that they depend on changed; print the summary."""
+    fingerprint = selection_fingerprint(run, config)
+    summary = json.loads(run.read_bytes("summary.json")) if run.exists("summary.json") else {}
+    if refit or summary.get("selection") != fingerprint:
+        select(run, config, refit)
+        summary = write_summary(run, fingerprint, time.monotonic() - started)
+    else:
+        _say("nothing to do: this run is complete for this input and config")
+    print_summary(run, summary)

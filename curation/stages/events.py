@@ -13,11 +13,10 @@ from pydantic import Field
 from curation.contract.config import Config
 from curation.contract.spans import Span
 from curation.contract.tables import Tables, records, table
+from curation.stages.box_sampler import SIDES
 from curation.stages.clip_masks import Extents, mask_extents, object_masks, track_span
 from curation.stages.stage import ClipStage, Resources
 from curation.video.media import ClipFrames
-
-SIDES = ("left", "right", "top", "bottom")
 
 
 class FrameEventsConfig(Config):

@@ -1,0 +1,158 @@
+"""Region boxes of every object at every start frame: such that exclude it, and such that it leaves."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from curation.contract.config import Config
+from curation.contract.ids import generator
+from curation.contract.tables import Tables, records, table
+from curation.stages.box_sampler import (
+    SIDES,
+    any_boxes,
+    containing_boxes,
+    excluding_boxes,
+    largest_first,
+    waiting_side,
+)
+from curation.stages.clip_masks import mask_extents, object_masks
+from curation.stages.stage import ClipStage, Resources
+from curation.video.media import ClipFrames
+
+
+class RegionBoxesConfig(Config):
+    """Numbers without another source are the recipe's (Frame In-N-Out v1.5, In-N-Out step)."""
+
+    candidates: int = Field(default=2000, description="boxes drawn per object and start frame")
+    keep: int = Field(default=15, description="boxes kept per object and start frame")
+    margin: float = Field(
+        default=15 / 720, description="least distance from the object, share of the shorter side: 15 px at 720p"
+    )
+    side_min_height: float = Field(
+        default=0.25,
+        description="least height where the recipe's does not fit beside the object, share of the canvas; ours",
+    )
+    least_side_px: int = Field(default=48, description="least width and height of a box, px; ours")
+    duplicate_iou: float = Field(default=0.9, description="boxes that overlap a larger one by more are left out; ours")
+    least_area: float = Field(default=5e-5, description="smallest mask that counts as seen, share of the frame; ours")
+    outside_s: float = Field(default=0.1, description="time wholly outside a box that counts as having left it; ours")
+
+
+class RegionBoxes(ClipStage):
+    """Fills `objects.starts`, with one entry per start frame of the clip.
+
+    An object that is seen in the start frame gets boxes that exclude it, each with the side of the box on which it
+    waits, and boxes that hold all of it and that it leaves before the clip ends. An object that enters the frame
+    later gets boxes that it will enter. One that is hidden or lost in the start frame gets none.
+    """
+
+    name: ClassVar[str] = "region_boxes"
+    reads: ClassVar[tuple[str, ...]] = (
+        "clips.start_frames",
+        "objects.object_id",
+        "tracks.points",
+        "tracks.visibility",
+        "tracks.masks",
+        "events",
+    )
+    writes: ClassVar[tuple[str, ...]] = ("objects.starts",)
+    resources = Resources()
+
+    def __init__(self, config: RegionBoxesConfig | None = None) -> None:
+        self.config = config or RegionBoxesConfig()
+
+    def __call__(self, clip: ClipFrames, tables: Tables) -> Tables:
+        start_frames = [int(frame) for frame in records(tables["clips"])[0]["start_frames"]]
+        tracks = {track["object_id"]: track for track in records(tables["tracks"])}
+        events = records(tables["events"])
+        objects = records(tables["objects"])
+        for item in objects:
+            track = tracks.get(item["object_id"])
+            own = [event for event in events if event["object_id"] == item["object_id"]]
+            item["starts"] = self._starts(clip, start_frames, track, own) if track else []
+        return {"objects": table("objects", objects)}
+
+    def _starts(
+        self, clip: ClipFrames, start_frames: list[int], track: Mapping[str, Any], events: list[dict[str, Any]]
+    ) -> list[dict[str, Any]]:
+        masks = object_masks(clip, track)
+        if masks is None:
+            return []
+        areas, boxes = mask_extents(masks)
+        boxes[areas < self.config.least_area * clip.width * clip.height] = np.nan
+        boxes *= np.tile(clip.scale, 2)
+
+        starts = []
+        for frame in start_frames:
+            rng = generator(clip.seed, self.name, track["object_id"], str(frame))
+            index = frame - clip.start
+            later = [event["type"] for event in events if event["boundary"] == "frame" and event["frame"] > frame]
+            after = boxes[index + 1 :]
+            after = after[~np.isnan(after[:, 0])]
+            start: dict[str, Any] = {"start_frame": frame, "region_boxes": [], "region_sides": [], "leave_boxes": []}
+            if not np.isnan(boxes[index, 0]):
+                margin = self.config.margin * min(clip.source_width, clip.source_height)
+                held = held_area(boxes[index], track, frame, margin)
+                start["region_boxes"], start["region_sides"] = self._excluding(clip, held, rng)
+                start["leave_boxes"] = self._left(clip, held, after, "exit" in later, rng)
+            elif later[:1] == ["enter"]:
+                start["region_boxes"], start["region_sides"] = self._entered(clip, after, rng)
+            starts.append(start)
+        return starts
+
+    def _excluding(
+        self, clip: ClipFrames, held: np.ndarray, rng: np.random.Generator
+    ) -> tuple[list[list[int]], list[str]]:
+        """The largest boxes of each side in turn; which side begins is drawn, so that none is favoured."""
+        canvas = (clip.source_width, clip.source_height)
+        config = self.config
+        by_side = []
+        for side in SIDES:
+            drawn = excluding_boxes(held, side, canvas, config.side_min_height, config.candidates // len(SIDES), rng)
+            by_side.append([(box, side) for box in largest_first(self._big(drawn), config.duplicate_iou, config.keep)])
+        order = rng.permutation(len(SIDES))
+        turns = [by_side[i][turn] for turn in range(config.keep) for i in order if turn < len(by_side[i])]
+        return [box.tolist() for box, _ in turns[: config.keep]], [side for _, side in turns[: config.keep]]
+
+    def _left(
+        self, clip: ClipFrames, held: np.ndarray, after: np.ndarray, leaves_frame: bool, rng: np.random.Generator
+    ) -> list[list[int]]:
+        """Boxes that contain the object and that it leaves: all that contain it, if it leaves even the frame."""
+        canvas = (clip.source_width, clip.source_height)
+        drawn = self._big(containing_boxes(held, canvas, self.config.candidates, rng))
+        if not leaves_frame:
+            outside = np.any(
+                (after[None, :, :2] >= drawn[:, None, 2:]) | (after[None, :, 2:] <= drawn[:, None, :2]), axis=2
+            )
+            drawn = drawn[outside.sum(axis=1) >= max(1, round(self.config.outside_s * float(clip.fps)))]
+        kept = largest_first(drawn, self.config.duplicate_iou, self.config.keep).tolist()
+        return [*kept, [0, 0, *canvas]] if leaves_frame else kept
+
+    def _entered(
+        self, clip: ClipFrames, after: np.ndarray, rng: np.random.Generator
+    ) -> tuple[list[list[int]], list[str]]:
+        """Boxes that the middle of an object comes into which is not in the frame yet."""
+        drawn = self._big(any_boxes((clip.source_width, clip.source_height), self.config.candidates, rng))
+        middle = (after[None, :, :2] + after[None, :, 2:]) / 2
+        inside = np.all((middle >= drawn[:, None, :2]) & (middle < drawn[:, None, 2:]), axis=2)
+        kept = largest_first(drawn[inside.any(axis=1)], self.config.duplicate_iou, self.config.keep)
+        return kept.tolist(), [entered_from(after, box) for box in kept]
+
+    def _big(self, boxes: np.ndarray) -> np.ndarray:
+        return boxes[(boxes[:, 2:] - boxes[:, :2]).min(axis=1) >= self.config.least_side_px]
+
+
+def held_area(box: np.ndarray, track: Mapping[str, Any], frame: int, margin: float) -> np.ndarray:
+    """The box [4] that an object takes up in a source frame: mask and visible points, with `margin` px around."""
+    index = frame - track["start_frame"]
+    seen = track["points"][index][track["visibility"][index]] if 0 <= index < len(track["points"]) else np.empty((0, 2))
+    corners = np.concatenate([box.reshape(2, 2), seen], axis=0)
+    return np.concatenate([corners.min(axis=0) - margin, corners.max(axis=0) + margin])
+
+
+def entered_from(boxes: np.ndarray, region: np.ndarray) -> str:
+    """The side by which the object with these mask boxes [K, 4], in order of time, comes into `region` [4]."""
+    inside = np.all((boxes[:, :2] < region[2:]) & (boxes[:, 2:] > region[:2]), axis=1)
+    return waiting_side(boxes[max(0, int(inside.argmax()) - 1)], region)

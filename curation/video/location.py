@@ -1,0 +1,47 @@
+"""What a `uri` means: an absolute local path, a file:// URI of one, or something an object store holds."""
+
+import os
+from pathlib import Path
+from urllib.parse import quote, unquote_to_bytes, urlsplit
+
+import pyarrow as pa
+from pyarrow import fs
+
+
+def is_remote(uri: str) -> bool:
+    """Whether `uri` has a scheme (s3://, gs://, ...) other than file://."""
+    return "://" in uri and not uri.startswith("file://")
+
+
+def local_path(uri: str) -> str:
+    """Path of a local file from a path or a file:// URI."""
+    if uri.startswith("file://"):
+        return os.fsdecode(unquote_to_bytes(urlsplit(uri).path))
+    return uri
+
+
+def local_uri(path: Path) -> str:
+    """The absolute path; a file:// URI for the rare name that is no valid text, so that a manifest can hold it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return "file://" + quote(os.fsencode(path))
+    return str(path)
+
+
+def remote_filesystem(uri: str) -> tuple[fs.FileSystem, str]:
+    """The pyarrow file system of a remote URI, and the path within it.
+
+    Raises:
+        OSError: the scheme is unknown or the store refuses, in one line.
+    """
+    try:
+        return fs.FileSystem.from_uri(uri)
+    except (pa.ArrowException, ValueError) as error:
+        raise OSError(" ".join(str(error).split())) from error
+
+
+def remote_uri(root: str, path: str) -> str:
+    """URI of `path` in the same store as `root`, whose query (region, endpoint) it keeps."""
+    parts = urlsplit(root)
+    return f"{parts.scheme}://{quote(path)}" + (f"?{parts.query}" if parts.query else "")

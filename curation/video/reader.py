@@ -1,0 +1,136 @@
+"""Frames of an analysed video by their index, forward only, seeking where that saves decoding."""
+
+import itertools
+import logging
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any
+
+import av
+import av.error
+from av.video.frame import PictureType
+
+from curation.contract.errors import VideoError
+from curation.video.open import DecodeConfig, OpenVideo, open_video
+from curation.video.packets import FrameDecoder
+
+logger = logging.getLogger(__name__)
+
+# Frames that a seek must save: going to a key frame flushes the decoder, which costs a few frames itself.
+_WORTH_SEEKING = 12
+
+
+class _LostPlaceError(Exception):
+    """After a seek, the frames are not those of the analysis pass."""
+
+
+class FrameReader:
+    """Reads frames of a `videos` record; the same index is the same frame as in the analysis pass.
+
+    Where the record has usable time stamps, frames are found by seeking and every one is checked against its time
+    stamp. Otherwise, when the file is damaged, or when a seek lands wrong, decoding starts at the beginning and counts.
+    """
+
+    def __init__(self, video: Mapping[str, Any], config: DecodeConfig) -> None:
+        self._uri: str = video["uri"]
+        self._bytes = video["bytes"]
+        self._config = config
+        self._pts: list[int] | None = None if video["frame_pts"] is None else [int(pts) for pts in video["frame_pts"]]
+        self._keys = sorted(int(key) for key in video["key_frames"])
+        self._seekable = self._pts is not None and video["damage"] is None
+        self._decoded_before = 0  # by decoders given up
+        self._stack = ExitStack()
+        self._start()
+
+    def __enter__(self) -> "FrameReader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def decoded_frames(self) -> int:
+        """Frames decoded so far, those passed over included."""
+        return self._decoded_before + self._decoder.frames_decoded
+
+    def frame(self, index: int) -> av.VideoFrame:
+        """The frame at `index`, which must be greater than that of the call before.
+
+        Raises:
+            VideoError: the file is not the one that was analysed, or the deadline has passed.
+        """
+        assert index >= self._position, "frames are read forward"
+        if self._seekable:
+            try:
+                return self._by_time(index)
+            except _LostPlaceError:
+                logger.info("%s: seeking lands on other frames; decoding from the start", self._video.name)
+                self._seekable = False
+                self._decoded_before += self._decoder.frames_decoded
+                self._start()
+        return self._by_count(index)
+
+    def _start(self) -> None:
+        """Open the file anew, at its first frame."""
+        self._stack.close()
+        self._video: OpenVideo = self._stack.enter_context(open_video(self._uri, self._config))
+        if self._video.bytes != self._bytes:
+            raise VideoError(f"{self._video.name}: the file has changed since it was analysed; analyse it again")
+        self._decoder = FrameDecoder(self._video, self._config)
+        self._frames: Iterator[av.VideoFrame] = self._decoder.frames()
+        self._position = 0  # index of the frame that comes next
+
+    def _by_time(self, index: int) -> av.VideoFrame:
+        assert self._pts is not None
+        key = self._key_frame_before(index)
+        if key >= self._position + _WORTH_SEEKING:
+            self._seek(key, self._pts[key])
+        while True:
+            frame = next(self._frames, None)
+            if frame is None or frame.pts != self._pts[self._position]:
+                raise _LostPlaceError
+            self._position += 1
+            if self._position > index:
+                return frame
+
+    def _by_count(self, index: int) -> av.VideoFrame:
+        for frame in self._frames:
+            if self._pts is not None and frame.pts != self._pts[self._position]:
+                break
+            self._position += 1
+            if self._position > index:
+                return frame
+        raise VideoError(
+            f"{self._video.name}: frame {self._position} of the analysis does not decode again; analyse it again"
+        )
+
+    def _key_frame_before(self, index: int) -> int:
+        """The last key frame at or before `index`; the first frame when there is none."""
+        place = bisect_right(self._keys, index)
+        return self._keys[place - 1] if place else 0
+
+    def _seek(self, key: int, pts: int) -> None:
+        """Make key frame `key` the next one.
+
+        Frames shown before it may come first: the container went further back, or they are leading pictures of an
+        open GOP, whose references are missing. Neither is wanted.
+        """
+        try:
+            self._decoder.seek(pts)
+        except av.error.FFmpegError:
+            raise _LostPlaceError from None
+        frames = self._decoder.frames()
+        for frame in frames:
+            if frame.pts is None or frame.pts > pts:
+                break
+            if frame.pts == pts:
+                if frame.pict_type != PictureType.I:
+                    break
+                self._frames = itertools.chain([frame], frames)
+                self._position = key
+                return
+        raise _LostPlaceError

@@ -1,0 +1,93 @@
+"""Writing an mp4 that any player shows."""
+
+import itertools
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import IO
+
+import ffmpeg
+import imageio_ffmpeg
+import numpy as np
+
+from curation.contract.errors import CurationError
+
+
+def write_mp4(path: str | Path, frames: Iterable[np.ndarray], fps: Fraction, crf: int = 18) -> None:
+    """Encode frames as H.264, yuv420p, BT.709, under a temporary name that becomes `path` when the file is whole.
+
+    Args:
+        frames: uint8 [H, W, 3] RGB, all of one size; an odd side is made even by repeating its last row or column.
+        fps: frames per second.
+        crf: x264's constant rate factor; 18 looks lossless.
+
+    Raises:
+        CurationError: FFmpeg failed, with what it said.
+        ValueError: there is no frame, or one differs in size from the first.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with tempfile.TemporaryFile() as messages:
+            _encode(partial, frames, fps, crf, messages)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _encode(path: Path, frames: Iterable[np.ndarray], fps: Fraction, crf: int, messages: IO[bytes]) -> None:
+    remaining = iter(frames)
+    first = next(remaining, None)
+    if first is None:
+        raise ValueError("no frames to write")
+    height, width, _ = first.shape
+    bottom, right = height % 2, width % 2
+    command = _command(path, width + right, height + bottom, fps, crf)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=messages)
+    assert process.stdin is not None
+    try:
+        for frame in itertools.chain([first], remaining):
+            if frame.shape != first.shape or frame.dtype != np.uint8:
+                raise ValueError(f"frames must all be uint8 {first.shape}, got {frame.dtype} {frame.shape}")
+            even = np.pad(frame, ((0, bottom), (0, right), (0, 0)), mode="edge")
+            process.stdin.write(even.tobytes())
+        process.communicate()
+        if process.returncode:
+            raise CurationError(_failure(path, messages))
+    except BrokenPipeError:
+        raise CurationError(_failure(path, messages)) from None
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def _command(path: Path, width: int, height: int, fps: Fraction, crf: int) -> list[str]:
+    stream = (
+        ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", r=str(fps))
+        .filter("scale", out_color_matrix="bt709", out_range="tv")
+        .output(
+            str(path),
+            format="mp4",
+            vcodec="libx264",
+            pix_fmt="yuv420p",
+            crf=crf,
+            colorspace="bt709",
+            color_primaries="bt709",
+            color_trc="bt709",
+            color_range="tv",
+            movflags="+faststart",
+            loglevel="error",
+        )
+        .overwrite_output()
+    )
+    return [str(part) for part in ffmpeg.compile(stream, cmd=imageio_ffmpeg.get_ffmpeg_exe())]
+
+
+def _failure(path: Path, messages: IO[bytes]) -> str:
+    messages.seek(0)
+    said = " ".join(messages.read().decode(errors="replace").split()) or "no message"
+    return f"ffmpeg could not write {path.parent}: {said}"

@@ -31,7 +31,9 @@ VerboseOption = Annotated[bool, typer.Option("-v", "--verbose", help="Say more, 
 def run(
     input: Annotated[str, typer.Option(metavar="DIR_OR_URI", help="Folder of videos, one video, or an URI.")],
     output: Annotated[str, typer.Option(metavar="RUN", help="Run folder to make, or to go on with.")],
-    preset: Annotated[str, typer.Option(help="laptop, full or everything.")] = "laptop",
+    preset: Annotated[
+        str | None, typer.Option(help="laptop, full or everything; default: what F.yaml names, else laptop.")
+    ] = None,
     config: ConfigOption = None,
     set_: SetOption = None,
     refit: Annotated[bool, typer.Option(help="Fit rank thresholds anew instead of reusing the stored ones.")] = False,

@@ -1,0 +1,154 @@
+"""What is known of a rendered clip, exactly, because we rendered it."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from eval.labels.scene import JoinKind
+
+SIDES = ("left", "right", "top", "bottom")
+
+
+@dataclass(frozen=True)
+class EventTruth:
+    """An object crosses the frame border.
+
+    Attributes:
+        type: enter / exit.
+        side: left / right / top / bottom.
+        frame: enter: first frame in which any part is visible inside; exit: last such frame.
+    """
+
+    object: str
+    type: str
+    side: str
+    frame: int
+
+
+@dataclass(frozen=True)
+class TransitionTruth:
+    """One shot becomes the next.
+
+    Attributes:
+        first, last: for a cut both are the first frame of the new shot; otherwise first and last mixed frame.
+    """
+
+    kind: JoinKind
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class PointTracks:
+    """Points fixed to a surface: float32 [T, P, 2] in frame px, also outside the frame, and bool [T, P] visible."""
+
+    points: np.ndarray
+    visibility: np.ndarray
+
+
+@dataclass(frozen=True)
+class RenderedClip:
+    """Frames and their truth. T frames of H x W px.
+
+    Attributes:
+        frames: uint8 [T, H, W, 3] RGB.
+        masks: name -> bool [T, H, W], the part of the sprite that is seen (occluders are included here).
+        full_masks: name -> bool [T, H, W], the part inside the frame as if nothing were in front of it.
+        tracks: name -> a dozen surface points of every object.
+        transforms: name -> float64 [T, 3, 3], sprite px to frame px.
+        events: border crossings of every object, by frame.
+        camera: float64 [T, 3, 3], world px to frame px; in overlaps, the scene that is shown more.
+        shots: first frame and end of every shot; mixed frames belong to the shot that is shown more.
+        transitions: one for each border between shots.
+    """
+
+    fps: Fraction
+    frames: np.ndarray
+    masks: dict[str, np.ndarray]
+    full_masks: dict[str, np.ndarray]
+    tracks: dict[str, PointTracks]
+    transforms: dict[str, np.ndarray]
+    events: tuple[EventTruth, ...]
+    camera: np.ndarray
+    shots: tuple[tuple[int, int], ...]
+    transitions: tuple[TransitionTruth, ...]
+
+    @property
+    def length(self) -> int:
+        return self.frames.shape[0]
+
+    @property
+    def height(self) -> int:
+        return self.frames.shape[1]
+
+    @property
+    def width(self) -> int:
+        return self.frames.shape[2]
+
+    @property
+    def objects(self) -> tuple[str, ...]:
+        """Names of the sprites that are objects, not scenery."""
+        return tuple(self.tracks)
+
+    def track(self, name: str, query_frame: int, points: np.ndarray) -> PointTracks:
+        """True tracks of points [P, 2] that lie on object `name` in `query_frame`, frame px."""
+        return follow(points, query_frame, self.transforms[name], self.masks[name])
+
+    def track_background(self, query_frame: int, points: np.ndarray) -> PointTracks:
+        """True tracks of points [P, 2] that lie on the background in `query_frame`, frame px."""
+        free = np.ones(self.frames.shape[:3], bool)
+        for mask in self.masks.values():
+            free &= ~mask
+        return follow(points, query_frame, self.camera, free)
+
+
+def follow(points: np.ndarray, query_frame: int, transforms: np.ndarray, seen: np.ndarray) -> PointTracks:
+    """Carry points [P, 2] from `query_frame` to every frame by `transforms` [T, 3, 3]; `seen` [T, H, W] hides them."""
+    moves = transforms @ np.linalg.inv(transforms[query_frame])
+    return project(np.asarray(points, np.float64), moves, seen)
+
+
+def project(points: np.ndarray, matrices: np.ndarray, seen: np.ndarray) -> PointTracks:
+    """Points [P, 2] through `matrices` [T, 3, 3]; visible where the nearest pixel of `seen` [T, H, W] is true."""
+    frames, height, width = seen.shape
+    homogeneous = np.column_stack([points, np.ones(len(points))])
+    moved = np.einsum("tij,pj->tpi", matrices, homogeneous)[..., :2]
+    cells = np.rint(moved).astype(np.int64)
+    inside = ((cells >= 0) & (cells < (width, height))).all(axis=2)
+    x, y = cells[..., 0].clip(0, width - 1), cells[..., 1].clip(0, height - 1)
+    return PointTracks(moved.astype(np.float32), np.logical_and(inside, seen[np.arange(frames)[:, None], y, x]))
+
+
+def border_events(name: str, full: np.ndarray, seen: np.ndarray, boxes: np.ndarray) -> list[EventTruth]:
+    """Crossings of the frame border by one object of one shot.
+
+    A stay is a run of frames in which the object, occluded or not, reaches into the frame; hiding behind something does
+    not end it. Being there from the first frame on is no entry, and until the last frame no exit.
+
+    Args:
+        full, seen: bool [T, H, W], mask without and with occlusion.
+        boxes: float64 [T, 4], x0, y0, x1, y1 around the object in frame px, not clipped to the frame.
+    """
+    frames, height, width = full.shape
+    inside = np.asarray(full.any(axis=(1, 2)))
+    visible = np.asarray(seen.any(axis=(1, 2)))
+    steps = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]]).astype(np.int8)))
+    events = []
+    for start, end in steps.reshape(-1, 2).tolist():
+        shown = np.flatnonzero(visible[start:end]) + start
+        if shown.size == 0:
+            continue
+        if start > 0:
+            side = _side_beyond(boxes[start - 1], width, height)
+            events.append(EventTruth(name, "enter", side, int(shown[0])))
+        if end < frames:
+            side = _side_beyond(boxes[end], width, height)
+            events.append(EventTruth(name, "exit", side, int(shown[-1])))
+    return events
+
+
+def _side_beyond(box: np.ndarray, width: int, height: int) -> str:
+    """The side of the frame beyond which a box lies; the widest gap decides at a corner."""
+    x0, y0, x1, y1 = box
+    return SIDES[int(np.argmax([-x1, x0 - width, -y1, y0 - height]))]

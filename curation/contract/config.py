@@ -37,6 +37,10 @@ def parse_config(model: type[T], data: dict[str, Any], origin: str) -> T:
             path = ".".join(str(part) for part in item["loc"])
             if item["type"] == "extra_forbidden":
                 problems.append(_unknown_key(model, item["loc"], path))
+            elif item["type"] == "value_error":
+                problems.append(f"{path}: {item['msg'].removeprefix('Value error, ')}")
+            elif item["type"] == "model_type":
+                problems.append(f"{path}: this is a section, set one of its keys, got {item['input']!r}")
             else:
                 problems.append(f"{path}: {item['msg'].lower()}, got {item['input']!r}")
         raise UsageError(f"{origin}: " + "; ".join(problems)) from None

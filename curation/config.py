@@ -1,0 +1,133 @@
+"""The whole configuration of a run: one section per stage, each declared beside the code that it configures.
+
+Presets are YAML files that hold only what differs from the defaults. What is given later wins, key by key:
+defaults < preset < config file < --set.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field
+
+from curation.contract.config import Config, parse_config
+from curation.contract.errors import UsageError
+from curation.engine.config import EngineConfig
+from curation.models.camera import CameraBackendConfig
+from curation.selection.rules import RulesConfig
+from curation.stages.events import FrameEventsConfig
+from curation.stages.region_boxes import RegionBoxesConfig
+from curation.video.listing import InputConfig
+from curation.video.open import DecodeConfig
+
+PRESETS = ("laptop", "full", "everything")
+_PRESET_FOLDER = Path(__file__).parent / "configs"
+
+
+class RunConfig(Config):
+    """Defaults are those of the laptop preset."""
+
+    preset: str = Field(default="laptop", description="the preset that the rest started from")
+    seed: int = Field(default=0, ge=0, description="the same input, config and seed give the same manifests")
+    input: InputConfig = InputConfig()
+    decode: DecodeConfig = DecodeConfig()
+    events: FrameEventsConfig = FrameEventsConfig()
+    region_boxes: RegionBoxesConfig = RegionBoxesConfig()
+    rules: RulesConfig = RulesConfig()
+    engine: EngineConfig = EngineConfig()
+
+
+def load_config(
+    preset: str | None = None, config_file: Path | None = None, overrides: list[str] | None = None
+) -> RunConfig:
+    """The config of a preset with a file's and the command line's changes.
+
+    Args:
+        preset: one of PRESETS; None for the one that the file names, or laptop.
+        config_file: YAML with any part of a RunConfig; a whole one from `dump_config` will do.
+        overrides: `a.b=c`, c in YAML.
+
+    Raises:
+        UsageError: one line that names the key or the file, what is wrong, and what was probably meant.
+    """
+    changes = _read_yaml(config_file) if config_file else {}
+    named = changes.get("preset")
+    if preset and named and preset != named:
+        raise UsageError(
+            f"{config_file}: is for preset {named!r}, but preset {preset!r} was asked for; drop one of them"
+        )
+    preset = preset or named or "laptop"
+    if preset not in PRESETS:
+        raise UsageError(f"unknown preset {preset!r}; presets: {', '.join(PRESETS)}")
+    path = _PRESET_FOLDER / f"{preset}.yaml"
+    data = merge(RunConfig(preset=preset).model_dump(), _read_yaml(path))
+    parse_config(RunConfig, data, str(path))
+    if config_file:
+        data = merge(data, changes)
+        parse_config(RunConfig, data, str(config_file))
+    config = override_config(data, overrides or [], "--set")
+    if config.preset != preset:
+        raise UsageError(f"--set preset={config.preset}: a preset is chosen by --preset {config.preset}")
+    return config
+
+
+def override_config(data: dict[str, Any], overrides: list[str], origin: str) -> RunConfig:
+    """A config from its dumped form with `a.b=c` changes.
+
+    Raises:
+        UsageError: as `load_config`; it begins with `origin`.
+    """
+    for override in overrides:
+        data = merge(data, _parse_override(override))
+    return parse_config(RunConfig, data, origin)
+
+
+def dump_config(config: RunConfig) -> str:
+    """YAML that `load_config` reads back as the same config."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+
+
+def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """`below` with the values of `above` laid over it, section by section; lists are replaced as a whole."""
+    result = dict(below)
+    for key, value in above.items():
+        old = result.get(key)
+        result[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return result
+
+
+def _parse_override(text: str) -> dict[str, Any]:
+    path, equals, value = text.partition("=")
+    keys = [key.strip() for key in path.split(".")]
+    if not equals or not all(keys):
+        raise UsageError(f"--set {text!r}: expected a.b=value, e.g. --set rules.text_area.max=0.2")
+    try:
+        result: Any = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UsageError(f"--set {text!r}: the value is not YAML ({_one_line(error)})") from None
+    for key in reversed(keys):
+        result = {key: result}
+    return result
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UsageError(f"{path}: cannot read this config file: {reason}") from None
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: not YAML ({_one_line(error)})") from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise UsageError(f"{path}: expected sections such as 'rules:', found {type(data).__name__}")
+    return data
+
+
+def _one_line(error: yaml.YAMLError) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        return f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}: {error.problem}"
+    return " ".join(str(error).split())

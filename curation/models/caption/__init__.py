@@ -1,0 +1,21 @@
+"""Caption backends."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from curation.contract.config import Config
+from curation.models.caption.protocol import Captioner
+
+
+class CaptionConfig(Config):
+    backend: Literal["template"] = Field(default="template", description="template: sentences from measured facts")
+
+
+def build_captioner(config: CaptionConfig) -> Captioner:
+    """The chosen backend, ready to write."""
+    match config.backend:
+        case "template":
+            from curation.models.caption.template import TemplateCaptioner
+
+            return TemplateCaptioner()

@@ -17,6 +17,7 @@ class ObjectFacts:
         place, last_place: where it is first and last seen: 'left' / 'centre' / 'right' of the frame.
         direction: main direction of motion, 'left' / 'right' / 'up' / 'down' / None when it hardly moves.
         speed: displacement in frame diagonals per second.
+        seen_at_start: it is in view in the first frame, so that an exit comes before any entry.
         enters, exits: frame sides that it comes in and goes out by, in order.
     """
 
@@ -27,6 +28,7 @@ class ObjectFacts:
     last_place: str
     direction: str | None
     speed: float
+    seen_at_start: bool
     enters: tuple[str, ...]
     exits: tuple[str, ...]
 

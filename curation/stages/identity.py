@@ -1,0 +1,143 @@
+"""Identity (ID) references: an object cut out of a few frames, as RGBA pictures."""
+
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+from pydantic import Field
+
+from curation.contract.config import Config
+from curation.contract.ids import generator
+from curation.contract.spans import mask_box
+from curation.contract.tables import Tables, records, table
+from curation.stages.clip_masks import Extents, mask_extents, object_masks
+from curation.stages.stage import ClipStage, Resources
+from curation.video.media import ClipFrames
+
+
+class IdentityConfig(Config):
+    more: int = Field(default=3, description="further references per object; the recipe's number")
+    larger_share: float = Field(
+        default=0.75, description="further references come from this share of the masks, the larger ones; the recipe's"
+    )
+    apart_s: float = Field(default=0.5, description="least time between two references of an object")
+    border: float = Field(
+        default=0.01, description="masks closer to the border may be cut off and are avoided, share of the long side"
+    )
+    well_visible: float = Field(
+        default=0.5, description="least area of the main reference's mask, share of the object's median area"
+    )
+    pad: float = Field(default=0.05, description="space around the mask, share of its longer side")
+    erode: float = Field(
+        default=0.02, description="how far the edge is moved inwards, share of the square root of the mask's area"
+    )
+
+
+class IdentityReferences(ClipStage):
+    """Fills `objects.identity_reference` and `objects.more_references`; null and empty for an object without masks.
+
+    The main reference shows the object in its query frame, or in the nearest frame with a large picture in which it is
+    well visible. References are cut from the clip's larger pictures as long as these show the object.
+    """
+
+    name: ClassVar[str] = "identity"
+    reads: ClassVar[tuple[str, ...]] = ("objects.query_frame", "tracks.masks")
+    writes: ClassVar[tuple[str, ...]] = ("objects.identity_reference", "objects.more_references")
+    resources = Resources()
+
+    def __init__(self, config: IdentityConfig | None = None) -> None:
+        self.config = config or IdentityConfig()
+
+    def __call__(self, clip: ClipFrames, tables: Tables) -> Tables:
+        tracks = {track["object_id"]: track for track in records(tables["tracks"])}
+        objects = records(tables["objects"])
+        for item in objects:
+            track = tracks.get(item["object_id"])
+            masks = object_masks(clip, track) if track else None
+            pictures = self._references(clip, item, masks) if masks is not None else []
+            item["identity_reference"] = pictures[0] if pictures else None
+            item["more_references"] = pictures[1:]
+        return {"objects": table("objects", objects)}
+
+    def _references(self, clip: ClipFrames, item: dict[str, Any], masks: np.ndarray) -> list[dict[str, Any]]:
+        extents = mask_extents(masks)
+        if not extents.areas.any():
+            return []
+        rng = generator(clip.seed, self.name, item["object_id"])
+        main = main_frame(extents, item["query_frame"] - clip.start, clip, self.config)
+        frames = [main, *further_frames(extents, main, clip, self.config, rng)]
+        cut = [
+            cut_out(clip.pictures[frame] if frame in clip.pictures else clip.frames[frame], masks[frame], self.config)
+            for frame in frames
+        ]
+        return [{"bytes": png, "path": None} for png in cut]
+
+
+def main_frame(extents: Extents, query: int, clip: ClipFrames, config: IdentityConfig) -> int:
+    """Clip-relative frame of the main reference: as near to the query frame as the picture and the view are good."""
+    seen = extents.areas > 0
+    well = extents.areas >= config.well_visible * np.median(extents.areas[seen])
+    with_picture = np.isin(np.arange(clip.length), list(clip.pictures))
+    for frames in (np.flatnonzero(well & with_picture), np.flatnonzero(well)):
+        if frames.size:
+            return int(frames[np.abs(frames - query).argmin()])
+    raise AssertionError("some mask is at least as large as half of the median")
+
+
+def further_frames(
+    extents: Extents, main: int, clip: ClipFrames, config: IdentityConfig, rng: np.random.Generator
+) -> list[int]:
+    """Up to `config.more` clip-relative frames in random order of choice, apart in time.
+
+    Whole views come before those that the border may cut, frames with a large picture before others.
+    """
+    seen = extents.areas > 0
+    large = seen & (extents.areas >= np.quantile(extents.areas[seen], 1 - config.larger_share))
+    near = config.border * max(clip.width, clip.height)
+    with np.errstate(invalid="ignore"):
+        whole = np.all(extents.boxes[:, :2] >= near, axis=1) & np.all(
+            extents.boxes[:, 2:] <= np.array([clip.width, clip.height]) - near, axis=1
+        )
+    with_picture = np.isin(np.arange(clip.length), list(clip.pictures))
+    chosen = [main]
+    apart = config.apart_s * float(clip.fps)
+    for frames in (large & whole & with_picture, large & whole, large & with_picture, large):
+        for frame in rng.permutation(np.flatnonzero(frames)):
+            if len(chosen) <= config.more and min(abs(frame - other) for other in chosen) >= apart:
+                chosen.append(int(frame))
+    return chosen[1:]
+
+
+def cut_out(picture: np.ndarray, mask: np.ndarray, config: IdentityConfig) -> bytes:
+    """PNG of the object on a transparent ground.
+
+    Masks are least sure at their edge, so the edge is moved inwards and fades out over the same distance: what is
+    opaque is the object. Under alpha 0 the picture is black.
+
+    Args:
+        picture: RGB uint8 [H, W, 3].
+        mask: bool [h, w], of the same frame at another size, not empty.
+    """
+    height, width = picture.shape[:2]
+    full = cv2.resize(without_islands(mask).astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
+    depth = cv2.distanceTransform(np.pad(full, 1).view(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    inwards = max(width / mask.shape[1], config.erode * float(np.sqrt(np.count_nonzero(full))))
+    inwards = min(inwards, float(depth.max()) / 3)
+    alpha = (np.clip(depth / inwards - 1, 0, 1) * 255).astype(np.uint8)
+
+    box = mask_box(alpha > 0)
+    assert box is not None, "the edge moves inwards by less than the mask is deep"
+    pad = round(config.pad * max(box[2] - box[0], box[3] - box[1]))
+    rows = slice(max(0, box[1] - pad), box[3] + pad)
+    columns = slice(max(0, box[0] - pad), box[2] + pad)
+    crop = np.dstack([picture[rows, columns, ::-1], alpha[rows, columns]])
+    crop[crop[..., 3] == 0] = 0
+    return cv2.imencode(".png", crop)[1].tobytes()
+
+
+def without_islands(mask: np.ndarray) -> np.ndarray:
+    """The mask without its islands: parts of less than a quarter of the largest one's area."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8))
+    areas = stats[:, cv2.CC_STAT_AREA]
+    areas[0] = 0
+    return (areas >= areas.max() / 4)[labels] & mask

@@ -16,7 +16,7 @@ from eval.labels.textures import background
 from eval.labels.truth import EventTruth, PointTracks, RenderedClip, TransitionTruth, border_events, project
 
 _POINTS = 12
-_SHUTTER_STEPS = 5
+_SHUTTER_STEPS = 9
 _NOISE_MARGIN = 61
 
 

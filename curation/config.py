@@ -13,7 +13,6 @@ from pydantic import Field
 from curation.contract.config import Config, parse_config
 from curation.contract.errors import UsageError
 from curation.engine.config import EngineConfig
-from curation.models.camera import CameraBackendConfig
 from curation.selection.rules import RulesConfig
 from curation.stages.events import FrameEventsConfig
 from curation.stages.region_boxes import RegionBoxesConfig

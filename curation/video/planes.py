@@ -1,7 +1,8 @@
-"""Small pictures of a decoded frame, made from the decoder's own planes.
+"""Small pictures of a decoded frame, shrunk before they change colour space.
 
-Converting a whole frame to RGB costs more than decoding it. Here the luma and chroma planes are shrunk first, without a
-copy, and only the small picture changes colour space.
+Converting whole frames to RGB and shrinking those costs more than decoding does. Luma and chroma are shrunk instead,
+and the small picture converted. Even factors are halvings of the decoder's own planes, without a copy; for others
+FFmpeg's scaler is the fastest that averages areas.
 """
 
 from functools import cache
@@ -25,6 +26,10 @@ _WEIGHTS = {
     10: (0.2627, 0.0593),
 }
 _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+# Formats whose planes are read as they are: 8 bits per sample, one plane per component.
+_PLANAR = frozenset(
+    f"{family}{sampling}p" for family in ("yuv", "yuvj") for sampling in ("444", "440", "422", "420", "411")
+)
 
 
 class FramePictures:
@@ -38,10 +43,11 @@ class FramePictures:
     def __init__(self, frame: av.VideoFrame, rotation_deg: int) -> None:
         self._frame = frame
         self._rotation_deg = rotation_deg
-        self._planes = _native_planes(frame)
+        self._is_yuv = _is_yuv(frame)
         self._full_range = _is_full_range(frame)
-        # Halved copies of each plane: the first is the plane itself.
-        self._halves = [[plane] for plane in self._planes or []]
+        self._yuv: dict[tuple[int, int], list[np.ndarray]] = {}
+        # Per plane, the plane itself and what halving has made of it so far.
+        self._halves = [[plane] for plane in _planes(frame)] if self._is_yuv and frame.format.name in _PLANAR else None
 
     def render(self, width: int, height: int, luma: bool) -> np.ndarray:
         """uint8 [height, width, 3] RGB, or [height, width] full-range luma; area-averaged, after rotation."""
@@ -50,72 +56,59 @@ class FramePictures:
         return cv2.rotate(picture, _TURNS[self._rotation_deg]) if self._rotation_deg else picture
 
     def _luma(self, size: tuple[int, int]) -> np.ndarray:
-        if self._planes is None:
+        if not self._is_yuv:
             return cv2.cvtColor(self._rgb(size), cv2.COLOR_RGB2GRAY)
-        luma = self._shrink(0, size)
-        return luma.copy() if self._full_range else cv2.LUT(luma, _full_range_luma())
+        luma = self._halved(0, size)
+        if luma is None:
+            luma = self._shrunk(size)[0]
+        return luma if self._full_range else cv2.LUT(luma, _full_range_luma())
 
     def _rgb(self, size: tuple[int, int]) -> np.ndarray:
-        if self._planes is None:
-            return self._frame.reformat(*size, format="rgb24", interpolation="AREA").to_ndarray()
-        if len(self._planes) == 1:
-            return cv2.cvtColor(self._luma(size), cv2.COLOR_GRAY2RGB)
-        yuv = cv2.merge([self._shrink(plane, size) for plane in range(3)])
+        if not self._is_yuv or size == (self._frame.width, self._frame.height):
+            return self._frame.reformat(*size, format="rgb24", interpolation="AREA", threads=1).to_ndarray()
+        yuv = cv2.merge(self._shrunk(size))
         return cv2.transform(yuv, _to_rgb(int(self._frame.colorspace), self._full_range))
 
-    def _shrink(self, plane: int, size: tuple[int, int]) -> np.ndarray:
-        """One plane at `size` as uint8.
+    def _shrunk(self, size: tuple[int, int]) -> list[np.ndarray]:
+        """Y, U and V at `size`, uint8, in the frame's own matrix and range."""
+        if size not in self._yuv:
+            halved = [plane for plane in (self._halved(index, size) for index in range(3)) if plane is not None]
+            self._yuv[size] = halved if len(halved) == 3 else self._scaled(size)
+        return self._yuv[size]
 
-        Halving is ten times faster than averaging over an uneven factor, so it goes first.
-        """
-        halves = self._halves[plane]
-        level = 0
-        while (half := _half_size(halves[level], size)) is not None:
-            level += 1
-            if level == len(halves):
-                halves.append(cv2.resize(halves[level - 1], half, interpolation=cv2.INTER_AREA))
-        return _to_8_bit(_resize(halves[level], size), self._frame.format.components[plane].bits)
+    def _scaled(self, size: tuple[int, int]) -> list[np.ndarray]:
+        layout = "yuvj444p" if self._full_range else "yuv444p"
+        small = self._frame.reformat(*size, format=layout, interpolation="AREA", threads=1)
+        return [plane.copy() for plane in _planes(small)]
 
-
-def _half_size(plane: np.ndarray, size: tuple[int, int]) -> tuple[int, int] | None:
-    """(width, height) halved; None when that is uneven or smaller than `size`."""
-    height, width = plane.shape
-    if width % 2 or height % 2 or width // 2 < size[0] or height // 2 < size[1]:
-        return None
-    return width // 2, height // 2
-
-
-def _resize(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    height, width = plane.shape
-    if (width, height) == size:
-        return plane
-    grows = size[0] > width or size[1] > height
-    return cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR if grows else cv2.INTER_AREA)
+    def _halved(self, plane: int, size: tuple[int, int]) -> np.ndarray | None:
+        """One plane halved down to (width, height) `size`; None when that does not come out even."""
+        if self._halves is None:
+            return None
+        levels = self._halves[plane]
+        height, width = levels[0].shape
+        count = max(0, (width // size[0]).bit_length() - 1)
+        if (size[0] << count, size[1] << count) != (width, height):
+            return None
+        while len(levels) <= count:
+            height, width = levels[-1].shape
+            levels.append(cv2.resize(levels[-1], (width // 2, height // 2), interpolation=cv2.INTER_AREA))
+        return levels[count]
 
 
-def _to_8_bit(plane: np.ndarray, bits: int) -> np.ndarray:
-    return plane if bits == 8 else cv2.convertScaleAbs(plane, alpha=1 / (1 << (bits - 8)))
-
-
-def _native_planes(frame: av.VideoFrame) -> list[np.ndarray] | None:
-    """Views of the luma (and both chroma) planes, uint8 or uint16; None when the layout is another."""
-    layout = frame.format
-    gray = layout.name.startswith("gray") and len(layout.components) == 1
-    planar = layout.is_planar and not layout.is_rgb and len(layout.components) >= 3
-    bits = [component.bits for component in layout.components[:3]]
-    known_matrix = gray or int(frame.colorspace) in _WEIGHTS
-    if not (gray or planar) or not known_matrix or layout.is_big_endian or len(set(bits)) > 1 or not 8 <= bits[0] <= 16:
-        return None
-    if [component.plane for component in layout.components[:3]] != list(range(len(bits))):
-        return None  # nv12, p010: chroma interleaved
-    kind = np.dtype(np.uint8 if bits[0] == 8 else np.uint16)
+def _planes(frame: av.VideoFrame) -> list[np.ndarray]:
+    """Views of the three planes of an 8-bit planar frame, uint8 [rows, columns] each."""
     views = []
-    for component, plane in zip(layout.components[: len(bits)], frame.planes, strict=False):
-        if plane.line_size <= 0:
-            return None  # stored bottom up
+    for plane in frame.planes[:3]:
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-        views.append(rows[: component.height, : component.width * kind.itemsize].view(kind))
+        views.append(rows[: plane.height, : plane.width])
     return views
+
+
+def _is_yuv(frame: av.VideoFrame) -> bool:
+    """Luma and chroma of a known matrix, or luma alone; not RGB, palettes, XYZ."""
+    name = frame.format.name
+    return name.startswith(("yuv", "nv", "p0", "gray")) and int(frame.colorspace) in _WEIGHTS
 
 
 def _is_full_range(frame: av.VideoFrame) -> bool:

@@ -13,6 +13,11 @@ def video_id(relative_path: str) -> str:
     return f"{stem}-{hashlib.sha256(relative_path.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
 
 
+def digest(*parts: str) -> str:
+    """First 12 hex digits of the SHA-256 of some strings."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+
+
 def clip_id(video: str, start_frame: int, end_frame: int) -> str:
     return f"{video}_{start_frame:06d}-{end_frame:06d}"
 

@@ -75,6 +75,10 @@ class RunFolder:
         names = (info.base_name for info in self._fs.get_file_info(selector) if info.type == pafs.FileType.File)
         return sorted(f"{folder}/{name}" for name in names if name.endswith(suffix) and not name.startswith("."))
 
+    def size(self, name: str) -> int:
+        """Bytes of a file."""
+        return self._info(name).size
+
     # Datasets
 
     def write_shard(self, dataset: str, shard: str, data: pa.Table) -> None:

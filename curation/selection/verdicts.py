@@ -122,6 +122,7 @@ def finish_verdicts(
     samples: pl.LazyFrame,
     labelled: pl.LazyFrame,
     failed: pl.LazyFrame,
+    drops: pa.Table | None = None,
 ) -> pa.Table:
     """One verdict per video, clip, object and sample. Kept is what reaches samples.
 
@@ -135,18 +136,23 @@ def finish_verdicts(
         samples: the samples manifest.
         labelled: column clip_id: the clips that went through labelling.
         failed: columns clip_id, error: the clips on which labelling failed.
+        drops: verdicts that building the samples gave: on candidates that became none, and on objects that are part
+            of none, which then stand instead of `no_sample`.
 
     Returns:
         The verdicts manifest: videos, clips, objects, samples, each sorted by item_id.
     """
     in_samples = samples.select("sample_id", "clip_id", "video_id")
     used = samples.select(pl.col("objects").list.eval(pl.element().struct.field("object_id")).alias("item_id"))
-    objects = _reach(judged["object"], used.explode("item_id"))
+    dropped = pl.LazyFrame(pl.DataFrame(SCHEMAS["verdicts"].empty_table() if drops is None else drops))
+    of_objects = _object_explanations(judged["object"], dropped)
+    objects = _reach(judged["object"], used.explode("item_id"), of_objects)
     of_clips = _clip_explanations(judged["clip"], objects, labelled, failed)
     clips = _reach(judged["clip"], in_samples.select(item_id="clip_id"), of_clips)
     of_videos = _video_explanations(judged["video"], clips, manifests["shots"])
     videos = _reach(judged["video"], in_samples.select(item_id="video_id"), of_videos)
-    levels = [_finished(frame) for frame in (videos, clips, objects, _sample_verdicts(in_samples))]
+    all_samples = pl.concat([_sample_verdicts(in_samples), dropped.filter(pl.col("level") == "sample")])
+    levels = [_finished(frame) for frame in (videos, clips, objects, all_samples)]
     frames = pl.collect_all([frame.sort("item_id") for frame in levels])
     return pl.concat(frames).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(SCHEMAS["verdicts"])
 
@@ -200,32 +206,48 @@ def _fall_with_parent(frame: pl.LazyFrame, parents: pl.LazyFrame, parent_level: 
 
 
 def _drop(frame: pl.LazyFrame, because: Mapping[str, pl.Expr]) -> pl.LazyFrame:
-    """Drop the rows whose `reason` expression is not null; columns whose names begin with "_" go."""
+    """Drop the rows whose `reason` expression is not null; columns whose names begin with "_" go.
+
+    What `because` does not say of `value` and `threshold` becomes null.
+    """
     fallen = because["reason"].is_not_null()
+    unmeasured = {"value": pl.lit(None, pl.Float64), "threshold": pl.lit(None, pl.Float64)}
     changed = [
-        pl.when(fallen).then(expression).otherwise(pl.col(name)).alias(name) for name, expression in because.items()
+        pl.when(fallen).then(expression).otherwise(pl.col(name)).alias(name)
+        for name, expression in (unmeasured | dict(because)).items()
     ]
-    unmeasured = [pl.when(~fallen).then(pl.col(name)).alias(name) for name in ("value", "threshold")]
     kept = (pl.col("kept") & ~fallen).alias("kept")
-    return frame.with_columns(*changed, *unmeasured, kept).select(pl.exclude("^_.*$"))
+    return frame.with_columns(*changed, kept).select(pl.exclude("^_.*$"))
 
 
-def _reach(frame: pl.LazyFrame, reached: pl.LazyFrame, explanations: pl.LazyFrame | None = None) -> pl.LazyFrame:
+def _reach(frame: pl.LazyFrame, reached: pl.LazyFrame, explanations: pl.LazyFrame) -> pl.LazyFrame:
     """Drop what passed the rules but is not among `reached` (column item_id).
 
     Args:
-        explanations: columns item_id, _rule, _stage, _reason for every item; None: no sample came of it.
+        explanations: for every item why, if so: item_id, and columns of verdicts with "_" before their names.
     """
     found = reached.unique().with_columns(_reached=pl.lit(True))
     frame = frame.join(found, on="item_id", how="left", maintain_order="left")
-    if explanations is None:
-        reason = pl.lit("none of its start frames made a sample")
-        because = {"rule": pl.lit("no_sample"), "stage": pl.lit("samples"), "reason": reason}
-    else:
-        frame = frame.join(explanations, on="item_id", how="left", maintain_order="left", validate="m:1")
-        because = {name: pl.col(f"_{name}") for name in ("rule", "stage", "reason")}
+    frame = frame.join(explanations, on="item_id", how="left", maintain_order="left", validate="m:1")
     stranded = pl.col("kept") & pl.col("_reached").is_null()
+    because = {name[1:]: pl.col(name) for name in explanations.collect_schema().names() if name != "item_id"}
     return _drop(frame, because | {"reason": pl.when(stranded).then(because["reason"])})
+
+
+def _object_explanations(objects: pl.LazyFrame, dropped: pl.LazyFrame) -> pl.LazyFrame:
+    because = dropped.filter(pl.col("level") == "object").select("item_id", pl.exclude("item_id").name.prefix("_"))
+    return (
+        objects.select("item_id")
+        .join(because, on="item_id", how="left", validate="m:1")
+        .select(
+            "item_id",
+            pl.col("_rule").fill_null("no_sample"),
+            pl.col("_stage").fill_null("samples"),
+            pl.col("_reason").fill_null("none of its start frames made a sample"),
+            "_value",
+            "_threshold",
+        )
+    )
 
 
 def _clip_explanations(

@@ -1,4 +1,8 @@
-"""Rendered frames to a video file, by the libx264 inside PyAV's wheel."""
+"""Rendered frames to a video file, by the encoders inside PyAV's wheel.
+
+`curation.video.write` makes files for people to look at; this one makes files to test decoding with, so codec, key
+frames, B-frames and pixel format are the caller's choice.
+"""
 
 from fractions import Fraction
 from pathlib import Path

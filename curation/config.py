@@ -13,9 +13,14 @@ from pydantic import Field
 from curation.contract.config import Config, parse_config
 from curation.contract.errors import UsageError
 from curation.engine.config import EngineConfig
+from curation.models.caption import CaptionConfig
 from curation.selection.rules import RulesConfig
+from curation.selection.samples import SamplesConfig
+from curation.selection.split import SplitConfig
 from curation.stages.events import FrameEventsConfig
+from curation.stages.identity import IdentityConfig
 from curation.stages.region_boxes import RegionBoxesConfig
+from curation.stages.region_events import RegionEventsConfig
 from curation.video.listing import InputConfig
 from curation.video.open import DecodeConfig
 
@@ -32,6 +37,11 @@ class RunConfig(Config):
     decode: DecodeConfig = DecodeConfig()
     events: FrameEventsConfig = FrameEventsConfig()
     region_boxes: RegionBoxesConfig = RegionBoxesConfig()
+    region_events: RegionEventsConfig = RegionEventsConfig()
+    identity: IdentityConfig = IdentityConfig()
+    captions: CaptionConfig = CaptionConfig()
+    samples: SamplesConfig = SamplesConfig()
+    split: SplitConfig = SplitConfig()
     rules: RulesConfig = RulesConfig()
     engine: EngineConfig = EngineConfig()
 

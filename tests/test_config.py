@@ -1,0 +1,231 @@
+"""The configuration: presets, files, --set, and what is said about mistakes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curation.config import PRESETS, RunConfig, dump_config, load_config, merge, override_config
+from curation.contract.errors import UsageError
+from curation.selection.rules import MOVABLE_CLASSES, RulesConfig, rules_of
+
+HEAVY = ("torch", "ray", "rapidocr", "transformers", "scenedetect", "onnxruntime", "polars")
+
+
+def complaint(*overrides, preset=None, file=None):
+    with pytest.raises(UsageError) as caught:
+        load_config(preset, file, list(overrides))
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+class TestPresets:
+    @pytest.mark.parametrize("preset", PRESETS)
+    def test_every_preset_loads_and_comes_back_from_its_dump(self, preset, tmp_path):
+        config = load_config(preset)
+        assert config.preset == preset
+        path = tmp_path / "run.yaml"
+        path.write_text(dump_config(config))
+        assert load_config(None, path) == config
+
+    def test_laptop_is_the_default_and_has_the_defaults(self):
+        assert load_config() == RunConfig() == load_config("laptop")
+
+    @pytest.mark.parametrize("preset", PRESETS)
+    def test_a_preset_file_holds_only_differences(self, preset):
+        path = Path(__file__).parents[1] / "curation" / "configs" / f"{preset}.yaml"
+        defaults = RunConfig().model_dump(mode="json")
+
+        def same_as_default(changes, below, path=""):
+            for key, value in changes.items():
+                if isinstance(value, dict):
+                    yield from same_as_default(value, below[key], f"{path}{key}.")
+                elif value == below[key]:
+                    yield path + key
+
+        assert list(same_as_default(yaml.safe_load(path.read_text()) or {}, defaults)) == []
+
+    def test_everything_drops_only_what_cannot_be_read(self):
+        config = load_config("everything")
+        names = [rule.name for level in ("video", "clip", "object") for rule in rules_of(level, config.rules)]
+        assert names == ["readable"]
+
+    def test_laptop_has_no_rank_rules(self):
+        rules = RunConfig().rules
+        assert not any(getattr(getattr(rules, name), "by_rank", False) for name in RulesConfig.model_fields)
+
+    def test_full_is_the_published_recipe(self):
+        rules = load_config("full").rules
+        assert (rules.fps.min, rules.fps.max) == (20, 31)
+        assert (rules.aspect.min, rules.width.min, rules.height.min) == (1.25, 400, 280)
+        assert (rules.video_frames.min, rules.length.min) == (101, 101)
+        shares = {
+            "text_area": (None, 0.1),
+            "image_quality": (0.1, None),
+            "aesthetic": (0.05, None),
+            "complexity": (0.03, 0.01),
+            "clarity": (0.075, None),
+            "camera_rotation": (None, 0.4),
+            "camera_translation": (None, 0.4),
+            "camera_focal": (None, 0.15),
+            "speed": (0.5, None),
+        }
+        for name, share in shares.items():
+            bounds = getattr(rules, name)
+            assert (bounds.drop_lowest, bounds.drop_highest) == share
+            assert (bounds.min, bounds.max) == (None, None)
+        by_rank = {name for name in RulesConfig.model_fields if getattr(getattr(rules, name), "by_rank", False)}
+        assert by_rank == set(shares)
+        assert rules.label.allowed == MOVABLE_CLASSES
+        assert (rules.mask_area.min, rules.mask_area.max, rules.mask_box.min) == (0.033, 0.4, 0.1)
+        assert (rules.cycle_lost.max, rules.mask_lost.max) == (0.33, 0.33)
+
+
+class TestLayers:
+    def test_later_layers_win_key_by_key(self, tmp_path):
+        path = tmp_path / "mine.yaml"
+        path.write_text("seed: 3\nrules:\n  fps: {min: 12, max: 50}\n")
+        config = load_config("laptop", path, ["rules.fps.max=30", "seed=4", "rules.camera_label.allowed=[static]"])
+        assert (config.rules.fps.min, config.rules.fps.max, config.seed) == (12, 30, 4)
+        assert config.rules.camera_label.allowed == ("static",)
+        assert config.rules.width.min == 144
+
+    def test_a_file_may_name_its_preset(self, tmp_path):
+        path = tmp_path / "mine.yaml"
+        path.write_text("preset: full\nseed: 1\n")
+        assert load_config(None, path).rules.aspect.min == 1.25
+        assert "is for preset 'full'" in complaint(preset="laptop", file=path)
+
+    def test_values_are_yaml(self):
+        config = load_config(
+            "laptop", None, ["rules.fps.max=null", "rules.damaged.drop=off", "rules.text_area.max=1e-2"]
+        )
+        assert config.rules.fps.max is None
+        assert config.rules.damaged.drop is False
+        assert config.rules.text_area.max == 0.01
+
+    def test_both_sides_of_a_limit_can_move_together(self):
+        assert load_config(overrides=["rules.fps.min=70", "rules.fps.max=100"]).rules.fps.min == 70
+
+    def test_a_stored_config_takes_overrides(self):
+        stored = yaml.safe_load(dump_config(RunConfig()))
+        assert override_config(stored, ["rules.width.min=400"], "RUN/run.yaml with --set").rules.width.min == 400
+        with pytest.raises(UsageError, match=r"^RUN/run.yaml with --set: unknown key 'rules\.wdth'"):
+            override_config(stored, ["rules.wdth.min=400"], "RUN/run.yaml with --set")
+
+
+class TestMistakes:
+    @pytest.mark.parametrize(
+        ("override", "says"),
+        [
+            ("rules.txt_area.max=1", "unknown key 'rules.txt_area', did you mean 'rules.text_area'?"),
+            ("rules.text_area.mx=1", "unknown key 'rules.text_area.mx', did you mean 'rules.text_area.max'?"),
+            ("rule.fps.min=3", "unknown key 'rule', did you mean 'rules'?"),
+            ("engine.name=spark", "engine.name: input should be 'ray' or 'inline', got 'spark'"),
+            ("seed=x", "seed: input should be a valid integer"),
+            ("rules.fps=3", "rules.fps: this is a section, set one of its keys, got 3"),
+            ("rules.fps.min=90", "rules.fps: min is above max, nothing would be kept"),
+            ("rules.fps.min=.nan", "rules.fps.min: input should be a finite number"),
+            (
+                "rules.text_area.drop_highest=.1",
+                "rules.text_area: max and drop_highest bound the same side; set one of them to null",
+            ),
+            ("rules.text_area", "expected a.b=value, e.g. --set rules.text_area.max=0.2"),
+            ("rules..max=1", "expected a.b=value"),
+            ("=1", "expected a.b=value"),
+            ("seed=[1", "the value is not YAML (line 1, column 3"),
+            ("preset=full", "a preset is chosen by --preset full"),
+        ],
+    )
+    def test_overrides(self, override, says):
+        text = complaint(override)
+        assert text.startswith("--set")
+        assert says in text
+
+    def test_unknown_preset(self):
+        assert complaint(preset="lap") == "unknown preset 'lap'; presets: laptop, full, everything"
+
+    @pytest.mark.parametrize(
+        ("content", "says"),
+        [
+            (b"rules: {fps: {mn: 3}}", "unknown key 'rules.fps.mn', did you mean 'rules.fps.min'?"),
+            (b"rules: [", "not YAML (line"),
+            (b"- rules", "expected sections such as 'rules:', found list"),
+            (b"\xff\xfe\x00", "it is not UTF-8 text"),
+        ],
+    )
+    def test_files(self, tmp_path, content, says):
+        path = tmp_path / "mine.yaml"
+        path.write_bytes(content)
+        text = complaint(file=path)
+        assert text.startswith(str(path))
+        assert says in text
+
+    def test_missing_file_and_folder(self, tmp_path):
+        assert "No such file" in complaint(file=tmp_path / "absent.yaml")
+        assert "Is a directory" in complaint(file=tmp_path)
+
+    def test_the_file_is_blamed_for_its_own_mistakes_only(self, tmp_path):
+        path = tmp_path / "mine.yaml"
+        path.write_text("seed: 1\n")
+        assert complaint("sed=2", file=path).startswith("--set: unknown key 'sed'")
+
+
+trees = st.recursive(
+    st.one_of(st.none(), st.integers(), st.lists(st.integers())),
+    lambda leaf: st.dictionaries(st.sampled_from("abc"), leaf),
+    max_leaves=8,
+)
+sections = st.dictionaries(st.sampled_from("abc"), trees)
+
+
+class TestMerge:
+    @given(sections, sections)
+    def test_what_lies_above_is_seen_and_nothing_below_is_changed(self, below, above):
+        before = repr(below)
+        result = merge(below, above)
+        assert repr(below) == before
+        assert merge(result, above) == result
+        assert merge(result, {}) == result
+        assert set(result) == set(below) | set(above)
+        for key, value in above.items():
+            if not isinstance(value, dict):
+                assert result[key] == value
+
+    @given(sections, sections, sections)
+    def test_layers_are_associative(self, a, b, c):
+        # Sections replaced by a plain value and made again are the exception, and no config has those.
+        if all(same_shape(x, y) for x, y in ((a, b), (b, c), (a, c))):
+            assert merge(merge(a, b), c) == merge(a, merge(b, c))
+
+    @settings(deadline=None)
+    @given(st.floats(0, 1), st.integers(0, 2**31))
+    def test_any_number_survives_a_dump(self, share, seed):
+        config = load_config(overrides=[f"rules.text_area.max={share!r}", f"seed={seed}"])
+        assert RunConfig.model_validate(yaml.safe_load(dump_config(config))) == config
+        assert config.rules.text_area.max == share
+
+
+def same_shape(a, b):
+    if isinstance(a, dict) and isinstance(b, dict):
+        return all(same_shape(a[key], b[key]) for key in a.keys() & b.keys())
+    return isinstance(a, dict) == isinstance(b, dict)
+
+
+def test_nothing_heavy_is_imported():
+    code = f"import sys, curation.config; print([name for name in {HEAVY} if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_configs_are_frozen_and_their_fingerprints_follow_their_values():
+    config = load_config()
+    with pytest.raises(ValueError, match="frozen"):
+        config.seed = 3
+    assert config.fingerprint() == load_config().fingerprint()
+    assert config.fingerprint() != load_config(overrides=["seed=1"]).fingerprint()

@@ -23,7 +23,9 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="a.b=c", help="Change one config value, e.g. rules.text_area.max=0.2. Repeatable."),
 ]
-ConfigOption = Annotated[Path | None, typer.Option("--config", metavar="F.yaml", help="YAML with changes to the preset.")]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", metavar="F.yaml", help="YAML with changes to the preset.")
+]
 VerboseOption = Annotated[bool, typer.Option("-v", "--verbose", help="Say more, with tracebacks on errors.")]
 
 
@@ -114,7 +116,8 @@ def doctor(verbose: VerboseOption = False) -> None:
 
 
 def _logging(verbose: bool) -> None:
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
     global _verbose
     _verbose = verbose
 

@@ -92,7 +92,10 @@ class Labeller:
         video, clips = video_records(self.run, item.analysis_shard, item.item_id)
         report.source_frames = video["frames"]
         wanted = {clip["clip_id"]: clip for clip in clips if clip["clip_id"] in item.clips}
-        spans = [(name, Span(clip["start_frame"], clip["end_frame"]), self._pictures(clip, video)) for name, clip in wanted.items()]
+        spans = [
+            (name, Span(clip["start_frame"], clip["end_frame"]), self._pictures(clip, video))
+            for name, clip in wanted.items()
+        ]
         for frames, decoded in read_clips(video, spans, self.config.decode, seed=self.config.seed):
             report.decoded_frames = decoded
             before = {"videos": table("videos", [video]), "clips": table("clips", [wanted[frames.clip_id]])}

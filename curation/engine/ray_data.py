@@ -83,7 +83,8 @@ def _connect(workers: int | None) -> None:
 
     if ray.is_initialized():
         return
-    # Importing ray.data sets these up. At lower levels Ray tells of its own token files and of progress bars that were switched off on purpose.
+    # Importing ray.data sets these up. Below ERROR, Ray tells of its own token files and of progress bars that were
+    # switched off on purpose.
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
     if os.environ.get("RAY_ADDRESS"):

@@ -1,6 +1,6 @@
 """The whole pipeline: list, analyse, pick clips by the cheap rules, label them, select samples, sum up.
 
-Everything that is already committed is left alone, so running again resumes, and running a finished run changes nothing.
+What is already committed is left alone: running again resumes, and running a finished run changes nothing.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from curation.config import RunConfig, load_config, override_config
+from curation.config import RunConfig, override_config
 from curation.contract import ids
 from curation.contract.errors import UsageError
 from curation.contract.manifest import RunFolder, open_run
@@ -54,7 +54,10 @@ def run_curation(source: str, output: str, config: RunConfig, refit: bool = Fals
         log.info("removed %d files that an interrupted run left uncommitted", swept)
 
     with _Engine(config) as engine:
-        _say(f"{len(listing.files)} videos in {source}" + (f" ({listing.ignored} other files)" if listing.ignored else ""))
+        _say(
+            f"{len(listing.files)} videos in {source}"
+            + (f" ({listing.ignored} other files)" if listing.ignored else "")
+        )
         fingerprint = analysis_fingerprint(config)
         _analyse(run, analysis, listing.files, config, fingerprint, engine)
         _label(run, analysis, labels, config, fingerprint, refit, engine)
@@ -202,7 +205,9 @@ def _label(
     done: set[str] = set()
     for shard, rows in ledger.entries().items():
         missing = any(set(wanted.get(row["item_id"], ())) - set(row["clips"]) for row in rows)
-        stale = any(row["fingerprint"] != fingerprint or row["bytes"] != sources[row["item_id"]][1]["bytes"] for row in rows)
+        stale = any(
+            row["fingerprint"] != fingerprint or row["bytes"] != sources[row["item_id"]][1]["bytes"] for row in rows
+        )
         if missing or stale:
             redo.append(shard)
         else:

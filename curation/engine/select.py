@@ -1,4 +1,4 @@
-"""Selection over a run folder: which clips to label, and, once labelled, the derived manifests clips, samples, verdicts.
+"""Selection over a run folder: which clips to label and, once labelled, the manifests clips, samples and verdicts.
 
 Reads scores and labels, never a video. Works shard by shard where rows are heavy, so memory does not grow with the run.
 """
@@ -12,6 +12,7 @@ from curation.config import RunConfig
 from curation.contract import ids
 from curation.contract.manifest import RunFolder, scan_manifest
 from curation.contract.schemas import SCHEMAS
+from curation.contract.tables import table
 from curation.engine import analyse, label
 from curation.engine.ledger import Ledger
 from curation.selection.samples import build_samples
@@ -46,13 +47,16 @@ def select(run: RunFolder, config: RunConfig, refit: bool) -> None:
     judged, thresholds = judge_run(manifests, config.rules, read_thresholds(run), refit)
     write_thresholds(run, thresholds)
     kept = {level: set(frame.filter("kept").select("item_id").collect()["item_id"]) for level, frame in judged.items()}
-    _write_samples(run, config, labels, kept["clip"], kept["object"])
+    drops = _write_samples(run, config, labels, kept["clip"], kept["object"])
 
     outcomes = [row for rows in labels.values() for row in rows]
     failures = [(clip, error) for row in outcomes for clip, error in _clip_errors(row).items()]
-    labelled = pl.LazyFrame({"clip_id": [clip for row in outcomes for clip in row["clips"]]}, schema={"clip_id": pl.String})
+    labelled = pl.LazyFrame(
+        {"clip_id": [clip for row in outcomes for clip in row["clips"]]}, schema={"clip_id": pl.String}
+    )
     failed = pl.LazyFrame(failures, schema={"clip_id": pl.String, "error": pl.String}, orient="row")
-    verdicts = finish_verdicts(judged, manifests, scan_manifest(run.uri, "samples"), labelled, failed)
+    samples = scan_manifest(run.uri, "samples")
+    verdicts = finish_verdicts(judged, manifests, samples, labelled, failed, table("verdicts", drops))
     run.write_shard("verdicts", "verdicts", verdicts)
 
 
@@ -93,12 +97,13 @@ def _replace_rows(scored: pa.Table, labelled: list[pa.Table]) -> pa.Table:
 
 def _write_samples(
     run: RunFolder, config: RunConfig, labels: dict[str, list[dict]], clips: set[str], objects: set[str]
-) -> None:
-    """`samples`, from the kept objects of the kept clips. One file per labelling shard."""
+) -> list[dict]:
+    """`samples`, from the kept objects of the kept clips; one file per labelling shard. Returns verdicts on the rest."""
     videos = run.read("videos")
+    drops = []
     for shard in labels:
         own = pa.array([row["item_id"] for row in labels[shard]])
-        samples = build_samples(
+        samples, verdicts = build_samples(
             _only(videos, "video_id", own),
             _only(run.read_shard(label.LABELLED_CLIPS, shard), "clip_id", clips),
             _only(run.read_shard("objects", shard), "object_id", objects),
@@ -109,7 +114,9 @@ def _write_samples(
             config.seed,
         )
         run.write_shard("samples", shard, samples)
+        drops += verdicts
     _drop_others(run, "samples", list(labels))
+    return drops
 
 
 def _only(data: pa.Table, column: str, values: set[str] | pa.Array) -> pa.Table:

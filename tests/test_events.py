@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curation.contract.rle import encode_mask
 from curation.contract.spans import Span
+from curation.contract.tables import records, table
 from curation.stages.clip_masks import mask_extents
-from curation.stages.events import Crossing, FrameEventsConfig, frame_crossings
+from curation.stages.events import Crossing, FrameEvents, FrameEventsConfig, frame_crossings
 
 WIDTH, HEIGHT, FRAMES, FPS = 160, 90, 80, 25.0
 CONFIG = FrameEventsConfig()
@@ -157,3 +159,33 @@ def test_masks_that_stop_short_of_the_border_and_flicker_still_cross_it():
 def test_nothing_is_said_about_frames_that_the_track_does_not_cover():
     masks = render(line((60, 30), (-2, 0)))
     assert crossings(masks, Span(0, 35)) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "turns_back",
+        "touches_and_turns",
+        "behind_pillar",
+        "three_objects",
+    ],
+)
+def test_rendered_objects_cross_the_border_as_they_were_made_to(name, scene, clip_frames):
+    rendered = scene(name, width=320, height=180)
+    clip, tables = clip_frames(rendered, start=200)
+    ids = {"clip_id": clip.clip_id, "video_id": clip.video_id, "start_frame": 200, "end_frame": 200 + clip.length}
+    tables["tracks"] = table(
+        "tracks",
+        [
+            {**ids, "object_id": name, "masks": [encode_mask(mask) if mask.any() else None for mask in masks]}
+            for name, masks in rendered.masks.items()
+            if name in rendered.tracks
+        ],
+    )
+    found = records(FrameEvents()(clip, tables)["events"])
+    wanted = sorted(rendered.events, key=lambda event: (event.object, event.frame))
+    found.sort(key=lambda event: (event["object_id"], event["frame"]))
+    assert [(e["object_id"], e["type"], e["side"]) for e in found] == [(e.object, e.type, e.side) for e in wanted]
+    for event, true in zip(found, wanted, strict=True):
+        assert abs(event["frame"] - 200 - true.frame) <= 2
+        assert event["boundary"] == "frame" and event["region_box"] is None

@@ -15,8 +15,8 @@ from curation.stages.box_sampler import (
     SIDES,
     any_boxes,
     containing_boxes,
+    distinct,
     excluding_boxes,
-    largest_first,
     waiting_side,
 )
 from curation.stages.events import FrameEvents
@@ -24,6 +24,7 @@ from curation.stages.region_boxes import RegionBoxes, RegionBoxesConfig
 from curation.stages.region_events import RegionEvents
 from curation.video.media import ClipFrames
 
+RNG = np.random.default_rng(0)
 CANVASES = st.sampled_from([(1280, 720), (640, 360), (854, 480), (360, 640), (640, 480), (320, 320)])
 
 
@@ -92,10 +93,17 @@ def test_positions_use_the_whole_canvas():
     assert top == pytest.approx(bottom, rel=0.1)
 
 
-def test_largest_first_leaves_out_near_duplicates():
-    boxes = np.array([[0, 0, 100, 100], [1, 1, 101, 101], [0, 0, 102, 102], [200, 0, 250, 50]])
-    assert largest_first(boxes, 0.9, 15).tolist() == [[0, 0, 102, 102], [200, 0, 250, 50]]
-    assert len(largest_first(np.empty((0, 4), int), 0.9, 15)) == 0
+def test_near_duplicates_of_earlier_boxes_are_left_out():
+    boxes = np.array([[0, 0, 102, 102], [1, 1, 101, 101], [0, 0, 100, 100], [200, 0, 250, 50]])
+    assert distinct(boxes, 0.9, 15).tolist() == [[0, 0, 102, 102], [200, 0, 250, 50]]
+    assert len(distinct(np.empty((0, 4), int), 0.9, 15)) == 0
+
+
+def test_narrow_strips_do_not_go_to_the_rare_tall_boxes():
+    boxes = distinct(excluding_boxes(np.array([500.0, 200, 780, 500]), "left", (1280, 720), 0.25, 500, RNG), 0.9, 15)
+    aspect = (boxes[:, 2] - boxes[:, 0]) / (boxes[:, 3] - boxes[:, 1])
+    assert (aspect > 1.2).mean() >= 0.7
+    assert (boxes[:, 2] - boxes[:, 0]).min() >= 0.8 * 500
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ places boxes by their upper left corner alone, which skews the sides on which ob
 height never fits above or below an object in the middle. Here each side gets its own draws, inside the strip of the
 canvas beyond the object.
 
-Boxes are int64 [N, 4], half open, in px; a canvas is (width, height).
+Boxes are int64 [N, 4], half open, in px, the largest first; a canvas is (width, height). "Largest" is meant for the
+box's own aspect ratio: by area, the rare tall boxes would take every narrow strip beside an object.
 """
 
 import numpy as np
@@ -54,18 +55,18 @@ def any_boxes(canvas: tuple[int, int], count: int, rng: np.random.Generator) -> 
     return _place(sizes, np.zeros_like(sizes), canvas - sizes, rng)
 
 
-def largest_first(boxes: np.ndarray, duplicate_iou: float, most: int) -> np.ndarray:
-    """Up to `most` boxes, largest first, leaving out those that overlap a larger one by more than `duplicate_iou`."""
+def distinct(boxes: np.ndarray, duplicate_iou: float, most: int) -> np.ndarray:
+    """The first `most` boxes, leaving out those that overlap one before them by more than `duplicate_iou`."""
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     kept: list[int] = []
-    for index in np.argsort(-areas, kind="stable"):
+    for index in range(len(boxes)):
         if len(kept) == most:
             break
         low = np.maximum(boxes[index, :2], boxes[kept, :2])
         high = np.minimum(boxes[index, 2:], boxes[kept, 2:])
         shared = np.maximum(0, high - low).prod(axis=1)
         if np.all(shared <= duplicate_iou * (areas[index] + areas[kept] - shared)):
-            kept.append(int(index))
+            kept.append(index)
     return boxes[kept]
 
 
@@ -94,7 +95,8 @@ def _draw_sizes(
     heights = np.floor(rng.uniform(lowest, np.maximum(lowest, highest)))
     heights = np.maximum(heights, least[1])
     widths = np.clip(np.round(heights * aspect), least[0], max(room[0], least[0]))
-    return np.stack([widths, heights], axis=1)[fits].astype(np.int64)
+    largest = np.argsort(-(heights / np.maximum(highest, 1))[fits], kind="stable")
+    return np.stack([widths, heights], axis=1)[fits][largest].astype(np.int64)
 
 
 def _place(sizes: np.ndarray, first: np.ndarray, last: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -102,7 +102,7 @@ def colour_name(picture: np.ndarray, mask: np.ndarray) -> str | None:
     names = np.array([name for _, name in _HUES])[
         np.searchsorted([end for end, _ in _HUES], hue, side="right").clip(max=7)
     ]
-    grey = (saturation < 45) | (value < 45)
+    grey = (saturation < 60) | (value < 45)
     names = np.where((names == "orange") & (value < 140), "brown", names)
     names = np.where(grey, np.where(value < 70, "black", np.where(value > 180, "white", "grey")), names)
     words, counts = np.unique(names, return_counts=True)

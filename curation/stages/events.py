@@ -35,7 +35,7 @@ class FrameEventsConfig(Config):
     )
     window_s: float = Field(default=0.4, description="time over which motion at the border is measured")
     extrapolate_s: float = Field(
-        default=0.4, description="longest time by which a crossing may lie beyond the last mask"
+        default=0.6, description="longest time by which a crossing may lie beyond the last mask"
     )
     gap_s: float = Field(default=0.1, description="shorter gaps between masks, and shorter spells of them, are noise")
     doubt_s: float = Field(

@@ -13,8 +13,8 @@ from curation.stages.box_sampler import (
     SIDES,
     any_boxes,
     containing_boxes,
+    distinct,
     excluding_boxes,
-    largest_first,
     waiting_side,
 )
 from curation.stages.clip_masks import mask_extents, object_masks
@@ -111,7 +111,7 @@ class RegionBoxes(ClipStage):
         by_side = []
         for side in SIDES:
             drawn = excluding_boxes(held, side, canvas, config.side_min_height, config.candidates // len(SIDES), rng)
-            by_side.append([(box, side) for box in largest_first(self._big(drawn), config.duplicate_iou, config.keep)])
+            by_side.append([(box, side) for box in distinct(self._big(drawn), config.duplicate_iou, config.keep)])
         order = rng.permutation(len(SIDES))
         turns = [by_side[i][turn] for turn in range(config.keep) for i in order if turn < len(by_side[i])]
         return [box.tolist() for box, _ in turns[: config.keep]], [side for _, side in turns[: config.keep]]
@@ -127,7 +127,7 @@ class RegionBoxes(ClipStage):
                 (after[None, :, :2] >= drawn[:, None, 2:]) | (after[None, :, 2:] <= drawn[:, None, :2]), axis=2
             )
             drawn = drawn[outside.sum(axis=1) >= max(1, round(self.config.outside_s * float(clip.fps)))]
-        kept = largest_first(drawn, self.config.duplicate_iou, self.config.keep).tolist()
+        kept = distinct(drawn, self.config.duplicate_iou, self.config.keep).tolist()
         return [*kept, [0, 0, *canvas]] if leaves_frame else kept
 
     def _entered(
@@ -137,7 +137,7 @@ class RegionBoxes(ClipStage):
         drawn = self._big(any_boxes((clip.source_width, clip.source_height), self.config.candidates, rng))
         middle = (after[None, :, :2] + after[None, :, 2:]) / 2
         inside = np.all((middle >= drawn[:, None, :2]) & (middle < drawn[:, None, 2:]), axis=2)
-        kept = largest_first(drawn[inside.any(axis=1)], self.config.duplicate_iou, self.config.keep)
+        kept = distinct(drawn[inside.any(axis=1)], self.config.duplicate_iou, self.config.keep)
         return kept.tolist(), [entered_from(after, box) for box in kept]
 
     def _big(self, boxes: np.ndarray) -> np.ndarray:

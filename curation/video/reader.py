@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 
 # Frames that a seek must save: going to a key frame flushes the decoder, which costs a few frames itself.
 _WORTH_SEEKING = 12
+# How many frames before the key frame to aim. MPEG transport streams are sought by decoding time, which comes before
+# presentation by up to the reordering depth (16 frames in H.264 and HEVC).
+_SEEK_EARLIER = (0, 16)
 
 
 class _LostPlaceError(Exception):
@@ -88,7 +91,7 @@ class FrameReader:
         assert self._pts is not None
         key = self._key_frame_before(index)
         if key >= self._position + _WORTH_SEEKING:
-            self._seek(key, self._pts[key])
+            self._seek(key)
         while True:
             frame = next(self._frames, None)
             if frame is None or frame.pts != self._pts[self._position]:
@@ -113,24 +116,31 @@ class FrameReader:
         place = bisect_right(self._keys, index)
         return self._keys[place - 1] if place else 0
 
-    def _seek(self, key: int, pts: int) -> None:
-        """Make key frame `key` the next one.
+    def _seek(self, key: int) -> None:
+        """Make key frame `key` the next one."""
+        assert self._pts is not None
+        for earlier in _SEEK_EARLIER:
+            if self._reach(key, self._pts[max(0, key - earlier)]):
+                return
+        raise _LostPlaceError
+
+    def _reach(self, key: int, target: int) -> bool:
+        """Seek to time `target` and decode up to `key`; False when that leads past it.
 
         Frames shown before it may come first: the container went further back, or they are leading pictures of an
         open GOP, whose references are missing. Neither is wanted.
         """
+        assert self._pts is not None
         try:
-            self._decoder.seek(pts)
+            self._decoder.seek(target)
         except av.error.FFmpegError:
-            raise _LostPlaceError from None
+            return False
         frames = self._decoder.frames()
         for frame in frames:
-            if frame.pts is None or frame.pts > pts:
-                break
-            if frame.pts == pts:
-                if frame.pict_type != PictureType.I:
-                    break
+            if frame.pts is None or frame.pts > self._pts[key]:
+                return False
+            if frame.pts == self._pts[key]:
                 self._frames = itertools.chain([frame], frames)
                 self._position = key
-                return
-        raise _LostPlaceError
+                return frame.pict_type == PictureType.I
+        return False

@@ -1,5 +1,6 @@
 """Writing an mp4 that any player shows."""
 
+import contextlib
 import itertools
 import os
 import subprocess
@@ -63,6 +64,8 @@ def _encode(path: Path, frames: Iterable[np.ndarray], fps: Fraction, crf: int, m
         if process.poll() is None:
             process.kill()
         process.wait()
+        with contextlib.suppress(BrokenPipeError):  # what was still buffered has nowhere to go
+            process.stdin.close()
 
 
 def _command(path: Path, width: int, height: int, fps: Fraction, crf: int) -> list[str]:

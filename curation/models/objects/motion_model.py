@@ -1,0 +1,64 @@
+"""What motion says about a clip, computed once and shared by the object detector and the mask tracker."""
+
+import cv2
+import numpy as np
+
+from curation.models.objects.background import Background, RestFinder
+from curation.models.objects.stabilise import CameraPath, camera_path
+from curation.video.media import ClipFrames
+
+LIKELY = 64
+"""Evidence from which a pixel is taken for foreground."""
+POSSIBLE = 28
+"""Evidence that is enough where an object is expected anyway."""
+_FLOW_SIDE = 256
+_SHADOW_SHARE = 4  # a shadow keeps this fraction of its evidence: possible, never likely
+
+
+class MotionModel:
+    """Attributes:
+    evidence: uint8 [T, h, w] at working size, departure from the background without shadows; see LIKELY, POSSIBLE.
+    path: camera path of the clip.
+    """
+
+    def __init__(self, clip: ClipFrames) -> None:
+        self._clip = clip
+        self.path: CameraPath = camera_path(clip.gray)
+        self._rest = RestFinder(clip.gray, clip.seconds, self.path)
+        background = Background(clip.frames, self.path, self._rest)
+        self.evidence = np.empty(clip.gray.shape, np.uint8)
+        for index in range(clip.length):
+            departure, shadow = background.evidence(index)
+            self.evidence[index] = np.where(shadow, departure // _SHADOW_SHARE, departure)
+        factor = min(1.0, _FLOW_SIDE / max(clip.width, clip.height))
+        self._flow_size = (max(16, round(clip.width * factor)), max(16, round(clip.height * factor)))
+        self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._small: dict[int, np.ndarray] = {}
+        self._flows: dict[tuple[int, int], np.ndarray] = {}
+
+    def moving(self, index: int) -> np.ndarray:
+        """uint8 [h, w], 255 where something moves relative to the camera's motion in frame `index`."""
+        return self._rest.moving(index)
+
+    def flow(self, index: int, other: int) -> np.ndarray:
+        """float32 [fh, fw, 2]: motion in working px from frame `index` to frame `other`, on a coarse grid."""
+        if (index, other) not in self._flows:
+            flow = self._dis.calc(self._shrunk(index), self._shrunk(other), None)
+            flow = cv2.resize(flow, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+            flow *= np.array(
+                [self._clip.width / self._flow_size[0], self._clip.height / self._flow_size[1]], np.float32
+            )
+            self._flows[index, other] = flow.astype(np.float16)
+        return self._flows[index, other].astype(np.float32)
+
+    def _shrunk(self, index: int) -> np.ndarray:
+        if index not in self._small:
+            self._small[index] = cv2.resize(self._clip.gray[index], self._flow_size, interpolation=cv2.INTER_AREA)
+        return self._small[index]
+
+
+def motion_model(clip: ClipFrames) -> MotionModel:
+    """The clip's motion model, made when first asked for."""
+    if "motion_model" not in clip.cache:
+        clip.cache["motion_model"] = MotionModel(clip)
+    return clip.cache["motion_model"]

@@ -1,0 +1,207 @@
+"""Objects and their masks over the clip: found in the start frames and on a grid of frames, followed both ways."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+from pydantic import Field
+
+from curation.contract.config import Config
+from curation.contract.ids import object_id
+from curation.contract.rle import Rle, encode_crop
+from curation.contract.spans import mask_box, scale_box
+from curation.contract.tables import Tables, records, table
+from curation.models.masks import MasksConfig, build_masks
+from curation.models.masks.protocol import MaskPrompt
+from curation.models.objects import ObjectsConfig, build_detector
+from curation.models.objects.motion_model import motion_model
+from curation.models.objects.protocol import Detection
+from curation.stages.clip_masks import Extents, mask_extents
+from curation.stages.stage import ClipStage
+from curation.video.media import ClipFrames
+
+
+class ObjectsOverClipConfig(Config):
+    detector: ObjectsConfig = ObjectsConfig()
+    masks: MasksConfig = MasksConfig()
+    discovery_seconds: float = Field(default=0.5, gt=0, description="step of the grid on which objects are looked for")
+    max_objects: int = Field(default=24, ge=1, description="most objects kept of a clip, those that cover most first")
+    max_prompts: int = Field(
+        default=60, ge=1, description="most detections followed in a clip: bounds the time it takes"
+    )
+    covered: float = Field(
+        default=0.5, ge=0, le=1, description="share of a detection that known objects may hold already"
+    )
+    min_seconds: float = Field(default=0.3, ge=0, description="shortest time an object must be seen")
+    min_travel: float = Field(
+        default=0.02, ge=0, description="least way through the scene, share of the frame diagonal"
+    )
+    min_own_travel: float = Field(
+        default=0.35, ge=0, description="least way through the scene, in square roots of its area"
+    )
+
+
+class ObjectsOverClip(ClipStage):
+    """Finds the objects of a clip and writes `objects` rows, and `tracks` rows that hold masks only."""
+
+    name: ClassVar[str] = "objects"
+    reads: ClassVar[tuple[str, ...]] = ("clips.start_frames",)
+    writes: ClassVar[tuple[str, ...]] = (
+        "objects.object_id",
+        "objects.clip_id",
+        "objects.video_id",
+        "objects.query_frame",
+        "objects.label",
+        "objects.label_score",
+        "objects.mask_area",
+        "objects.mask_box",
+        "objects.mask",
+        "objects.object_backend",
+        "objects.mask_backend",
+        "tracks.object_id",
+        "tracks.clip_id",
+        "tracks.video_id",
+        "tracks.start_frame",
+        "tracks.end_frame",
+        "tracks.masks",
+    )
+
+    def __init__(self, config: ObjectsOverClipConfig) -> None:
+        self._config = config
+        self._detector = build_detector(config.detector)
+        self._masks = build_masks(config.masks)
+
+    def __call__(self, clip: ClipFrames, tables: Tables) -> Tables:
+        given = records(tables["clips"])[0]["start_frames"]
+        starts = [int(frame) - clip.start for frame in (given if given is not None else [])]
+        starts = [frame for frame in starts if 0 <= frame < clip.length]
+        tubes = self._find(clip, starts)
+        kept = clip.cache.setdefault("masks", {})
+        objects, tracks = [], []
+        counted: dict[int, int] = {}
+        for masks, detection in tubes:
+            extents = mask_extents(masks)
+            query = _query_frame(extents, starts, clip)
+            index = counted.get(query, 0)
+            counted[query] = index + 1
+            name = object_id(clip.clip_id, clip.start + query, index)
+            kept[name] = masks
+            objects.append(self._object_row(clip, name, query, masks, extents, detection))
+            tracks.append(
+                {
+                    "object_id": name,
+                    "clip_id": clip.clip_id,
+                    "video_id": clip.video_id,
+                    "start_frame": clip.start,
+                    "end_frame": clip.start + clip.length,
+                    "masks": [_source_rle(clip, mask) for mask in masks],
+                }
+            )
+        return {"objects": table("objects", objects), "tracks": table("tracks", tracks)}
+
+    def _find(self, clip: ClipFrames, starts: Sequence[int]) -> list[tuple[np.ndarray, Detection]]:
+        """Masks over the clip, bool [T, h, w], with the detection that each began with; largest first."""
+        step = max(1, round(self._config.discovery_seconds * float(clip.fps)))
+        grid = list(dict.fromkeys([*starts, *range(0, clip.length, step), clip.length - 1]))
+        detections = self._detector.detect(clip, grid)
+        tubes: list[tuple[np.ndarray, Detection]] = []
+        taken = np.zeros(clip.gray.shape, bool)
+        refused = np.zeros(clip.gray.shape, bool)
+        prompts = 0
+        for frame in grid:
+            for detection in detections[frame]:
+                area = np.count_nonzero(detection.mask)
+                free = detection.mask & ~taken[frame]
+                known = np.count_nonzero(detection.mask & (taken[frame] | refused[frame]))
+                if known > self._config.covered * area or prompts >= self._config.max_prompts:
+                    continue
+                prompts += 1
+                masks = self._masks.propagate(clip, MaskPrompt(frame, _solid(free), _no_points()), [taken])
+                if self._is_object(clip, masks):
+                    tubes.append((masks, detection))
+                    taken |= masks
+                else:
+                    refused |= masks
+        tubes.sort(key=lambda tube: -np.count_nonzero(tube[0]))
+        return tubes[: self._config.max_objects]
+
+    def _is_object(self, clip: ClipFrames, masks: np.ndarray) -> bool:
+        """It lives long enough, and its way through the scene is long enough for its size."""
+        extents = mask_extents(masks)
+        seen = np.flatnonzero(extents.areas)
+        if len(seen) < max(3, self._config.min_seconds * float(clip.fps)):
+            return False
+        centres = np.stack([extents.boxes[seen, 0::2].mean(1), extents.boxes[seen, 1::2].mean(1)], axis=1)
+        path = motion_model(clip).path
+        placed = np.stack(
+            [
+                cv2.perspectiveTransform(centre[None, None], path.to_scene[frame])[0, 0]
+                for centre, frame in zip(centres, seen, strict=True)
+            ]
+        )
+        smooth = np.stack([np.median(placed[max(0, i - 2) : i + 3], axis=0) for i in range(len(placed))])
+        travel = float(np.linalg.norm(smooth.max(0) - smooth.min(0)))
+        size = float(np.sqrt(np.median(extents.areas[seen])))
+        diagonal = float(np.hypot(clip.width, clip.height))
+        return travel >= self._config.min_travel * diagonal and travel >= self._config.min_own_travel * size
+
+    def _object_row(
+        self, clip: ClipFrames, name: str, query: int, masks: np.ndarray, extents: Extents, detection: Detection
+    ) -> dict[str, Any]:
+        box = [int(value) for value in extents.boxes[query]]
+        return {
+            "object_id": name,
+            "clip_id": clip.clip_id,
+            "video_id": clip.video_id,
+            "query_frame": clip.start + query,
+            "label": detection.label,
+            "label_score": detection.score,
+            "mask_area": float(extents.areas[query]) / (clip.width * clip.height),
+            "mask_box": scale_box(box, *clip.scale, clip.source_width, clip.source_height),
+            "mask": _source_rle(clip, masks[query]),
+            "object_backend": self._detector.name,
+            "mask_backend": self._masks.name,
+        }
+
+
+def _solid(mask: np.ndarray) -> np.ndarray:
+    """The mask without the slivers that cutting known objects out of it leaves; itself if nothing else remains."""
+    opened = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
+    return opened if opened.any() else mask
+
+
+def _no_points() -> np.ndarray:
+    return np.zeros((0, 2), np.float32)
+
+
+def _query_frame(extents: Extents, starts: Sequence[int], clip: ClipFrames) -> int:
+    """A start frame that shows the object whole and large, or else the frame that shows most of it."""
+    areas = extents.areas.astype(np.float64)
+    inside = (extents.boxes[:, 0] > 1) & (extents.boxes[:, 1] > 1)
+    inside &= (extents.boxes[:, 2] < clip.width - 1) & (extents.boxes[:, 3] < clip.height - 1)
+    whole = np.where(inside, areas, 0)
+    if not whole.any():
+        return int(areas.argmax())
+    good = [frame for frame in starts if whole[frame] >= 0.5 * whole.max()]
+    return max(good, key=lambda frame: (whole[frame], -frame)) if good else int(whole.argmax())
+
+
+def _source_rle(clip: ClipFrames, mask: np.ndarray) -> Rle | None:
+    """Run lengths at source size, as `ClipFrames.mask_to_source` would enlarge it; None for an empty mask."""
+    box = mask_box(mask)
+    if box is None:
+        return None
+    x0, y0, x1, y1 = scale_box(
+        [box[0] - 1, box[1] - 1, box[2] + 1, box[3] + 1], *clip.scale, clip.source_width, clip.source_height
+    )
+    scale_x, scale_y = clip.scale
+    u0, v0, u1, v1 = max(0, box[0] - 2), max(0, box[1] - 2), box[2] + 2, box[3] + 2
+    # Source pixel X lies at (X + 0.5) / scale - 0.5 of the working picture.
+    place = np.array(
+        [[1 / scale_x, 0, (x0 + 0.5) / scale_x - 0.5 - u0], [0, 1 / scale_y, (y0 + 0.5) / scale_y - 0.5 - v0]]
+    )
+    crop = mask[v0:v1, u0:u1].astype(np.float32)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    large = cv2.warpAffine(crop, place, (x1 - x0, y1 - y0), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return encode_crop(large > 0.5, x0, y0, clip.source_height, clip.source_width)

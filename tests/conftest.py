@@ -1,5 +1,6 @@
 """Fixtures that every test file shares: rendered clips with exact truth, as frames, as files and as stage input."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,17 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from curation.contract import ids, tables
+from curation.contract.manifest import RunFolder
+from curation.contract.rle import encode_mask
+from curation.contract.schemas import SCHEMAS
+from curation.contract.spans import mask_box
 from curation.contract.tables import Tables
+from curation.video.decode import analyse_frames
 from curation.video.media import ClipFrames, fit_within
+from curation.video.open import DecodeConfig
 from eval.labels.render import render
 from eval.labels.scenes import ready_made
 from eval.labels.truth import RenderedClip
@@ -172,3 +180,104 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real footage is not here: no folder {folder}")
     return folder
+
+
+_HOSTILE = '<img src=x onerror=alert(1)> & "quoted" {{ 7 * 7 }}'
+
+
+@pytest.fixture
+def truth_run(scene, clip_file, tmp_path: Path) -> RunFolder:
+    """A finished run folder whose manifests say the truth about rendered clips, as a flawless pipeline would have.
+
+    Two videos with a sample each (frame_in with a region box at the left, frame_out), one dropped for its camera, one
+    for its clarity, and one file that could not be read and whose name is hostile to HTML.
+    """
+    run = RunFolder(tmp_path / "truth run")
+    names = ("enters_left", "exits_right", "pan", "blurred")
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in SCHEMAS}
+    for name in names:
+        _describe_truth(rows, name, scene(name, frames=48), clip_file(name, frames=48))
+    bad = {"video_id": "hostile-00000000", "uri": f"/videos/{_HOSTILE}.mp4", "bytes": 0, "error": f"{_HOSTILE}: empty"}
+    rows["videos"].append(bad)
+    drops = [
+        (bad["video_id"], "video", "readable", None, None, f"cannot be read: {_HOSTILE}"),
+        ("pan", "clip", "camera_label", None, None, "camera: moving, not one of static, handheld"),
+        ("blurred", "clip", "clarity", 3.5, 10.0, "clarity: 3.5 is below 10"),
+        ("pan", "video", "no_clip", None, None, "its only clip was dropped: camera_label"),
+        ("blurred", "video", "no_clip", None, None, "its only clip was dropped: clarity"),
+    ]
+    for item, level, rule, value, threshold, reason in drops:
+        found = next((row[f"{level}_id"] for row in rows[f"{level}s"] if row["video_id"] == item), item)
+        verdict = {"item_id": found, "level": level, "stage": "test", "rule": rule, "kept": False}
+        rows["verdicts"].append(verdict | {"value": value, "threshold": threshold, "reason": reason})
+    for manifest, found in rows.items():
+        if found:
+            run.write_shard(manifest, "000", tables.table(manifest, found))
+    thresholds = {"clarity": {"level": "clip", "column": "clarity", "min": 10.0, "max": None, "source": "absolute"}}
+    thresholds["clarity"]["config"] = {"min": 10.0}
+    run.write_bytes("thresholds.yaml", yaml.safe_dump(thresholds).encode())
+    settings = {"rules": {"camera_label": {"allowed": ["static", "handheld"]}}}
+    facts = {"created": "2025-01-01T00:00:00+00:00", "preset": "laptop", "seed": 0, "config": settings, "versions": {}}
+    run.write_bytes("run.yaml", yaml.safe_dump(facts).encode())
+    decode = {"source_frames": 192, "decoded_frames": 288, "ratio": 1.5}
+    stages = [{"name": "analyse: decode", "items": 5, "seconds": 1.25, "decoded_frames": 192}]
+    run.write_bytes("summary.json", json.dumps({"wall_seconds": 75.0, "decode": decode, "stages": stages}).encode())
+    return run
+
+
+def _describe_truth(rows: dict[str, list[dict[str, Any]]], name: str, clip: RenderedClip, file: Path) -> None:
+    """Add what is known of one rendered clip to the rows of every manifest."""
+    with analyse_frames(str(file), name, DecodeConfig()) as analysis:
+        for _ in analysis:
+            pass
+        rows["videos"].append(analysis.facts())
+    clip_id = ids.clip_id(name, 0, clip.length)
+    scores = {"clarity": 3.5 if name == "blurred" else 240.0, "text_area": 0.0, "colourfulness": 31.0 + len(name)}
+    rows["clips"].append({"clip_id": clip_id, "video_id": name, "start_frame": 0, "end_frame": clip.length} | scores)
+    kinds = {"enters_left": "frame_in", "exits_right": "frame_out"}.get(name)
+    if kinds is None:
+        return
+    who = clip.objects[0]
+    track, masks = clip.tracks[who], clip.masks[who]
+    seen = int(masks.sum(axis=(1, 2)).argmax())
+    object_id = ids.object_id(clip_id, seen, 0)
+    owner = {"object_id": object_id, "clip_id": clip_id, "video_id": name}
+    box = mask_box(masks[seen])
+    assert box is not None
+    crop = np.dstack([clip.frames[seen], masks[seen] * np.uint8(255)])[box[1] : box[3], box[0] : box[2]]
+    reference = {"bytes": cv2.imencode(".png", cv2.cvtColor(crop, cv2.COLOR_RGBA2BGRA))[1].tobytes(), "path": None}
+    found = {"query_frame": seen, "label": "ball", "mask_area": float(masks[seen].mean()), "mask_box": box}
+    rows["objects"].append(owner | found | {"mask": encode_mask(masks[seen]), "identity_reference": reference})
+    over_time = {"points": track.points, "visibility": track.visibility, "speed": 12.0}
+    rles = [encode_mask(mask) if mask.any() else None for mask in masks]
+    rows["tracks"].append(owner | over_time | {"start_frame": 0, "end_frame": clip.length, "masks": rles})
+    region = [clip.width // 4, clip.height // 8, clip.width * 3 // 4, clip.height * 7 // 8]
+    inside = np.flatnonzero(masks[:, region[1] : region[3], region[0] : region[2]].any(axis=(1, 2)))
+    crossing = ("enter", "left", int(inside[0])) if kinds == "frame_in" else ("exit", "right", int(inside[-1]))
+    events = [("frame", event.type, event.side, event.frame, None) for event in clip.events]
+    for boundary, kind, side, frame, where in [*events, ("region", *crossing, region)]:
+        happens = {"boundary": boundary, "type": kind, "side": side, "frame": frame, "region_box": where}
+        rows["events"].append(owner | happens)
+    identity = {"object_id": object_id, "label": "ball", "is_identity": kinds == "frame_in"}
+    sample = {
+        "sample_id": ids.sample_id(clip_id, 0, "0"),
+        "clip_id": clip_id,
+        "video_id": name,
+        "uri": str(file),
+        "start_frame": 0,
+        "end_frame": clip.length,
+        "fps": float(clip.fps),
+        "width": clip.width,
+        "height": clip.height,
+        "caption": f"A ball comes and goes. {_HOSTILE}",
+        "objects": [identity | {"points": track.points, "visibility": track.visibility}],
+        "region_boxes": [region],
+        "identity_reference": reference if kinds == "frame_in" else None,
+        "kinds": kinds,
+        "strict": True,
+        "split": "train",
+    }
+    rows["samples"].append(sample)
+    for level, item in (("video", name), ("clip", clip_id), ("object", object_id), ("sample", sample["sample_id"])):
+        verdict = {"item_id": item, "level": level, "stage": "samples", "rule": "kept", "kept": True}
+        rows["verdicts"].append(verdict | {"reason": "reaches samples"})

@@ -313,6 +313,20 @@ def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
     assert "decoding took longer than 0.0001 s" in one_line(video, DecodeConfig(deadline_s=1e-4))
 
 
+def test_packets_that_vanish_without_an_error_are_noted(tmp_path: Path) -> None:
+    path = encode(tmp_path / "video.mp4", CONTAINERS["hevc-open-gop.mp4"])
+    with av.open(str(path)) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    for place, size in packets[10:]:
+        data[place + 4] = 40 << 1  # a reserved kind of NAL unit, which decoders skip
+        data[place + 4 : place + size] = data[place + 4 : place + 5] * (size - 4)
+    path.write_bytes(data)
+    video, pictures = analyse(path)
+    assert len(pictures) < 15
+    assert "packets decode to nothing" in video["damage"]
+
+
 def test_a_file_in_which_nothing_decodes_is_an_error(tmp_path: Path) -> None:
     path = encode(tmp_path / "video.mp4")
     with av.open(str(path)) as container:

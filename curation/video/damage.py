@@ -10,6 +10,9 @@ from curation.video.timing import Timing
 
 # Decoded time / promised time below which a file counts as cut short; headers round, and last frames may be long.
 _WHOLE = 0.97
+# Packets that give no frame and no error: honest ones are VP8's hidden frames, about 6 %, and the second fields of
+# field-coded H.264, as many as there are frames.
+_SILENT = 0.25
 
 
 def describe_damage(video: OpenVideo, decoder: FrameDecoder, timing: Timing) -> str | None:
@@ -21,21 +24,24 @@ def describe_damage(video: OpenVideo, decoder: FrameDecoder, timing: Timing) -> 
         notes.append(f"{decoder.corrupt} of {decoder.frames_decoded} frames are marked as corrupt")
     if notes:
         notes[-1] += f", the first at frame {decoder.first_fault}"
+    silent = decoder.packets - decoder.hidden - decoder.failed - decoder.frames_decoded
+    if silent > _SILENT * decoder.packets and silent > 1.1 * decoder.frames_decoded:
+        notes.append(f"{silent} of {decoder.packets} packets decode to nothing")
     cut = _cut_short(video, decoder, timing)
     return "; ".join([*notes, cut] if cut else notes) or None
 
 
 def _cut_short(video: OpenVideo, decoder: FrameDecoder, timing: Timing) -> str | None:
-    """Says so when the file ends before its header does.
+    """Says so when less is seen than the header promises.
 
-    A header's frame count alone proves nothing: an edit list honestly shows fewer frames than the file stores.
+    Neither count proves anything alone: an edit list honestly shows fewer frames than the file stores.
     """
-    promised_frames = video.stream.frames
-    promised_s = _promised_seconds(video)
-    if promised_s is None or (promised_frames and decoder.packets >= promised_frames):
+    promised_frames, promised_s = video.stream.frames, _promised_seconds(video)
+    complete = promised_frames and decoder.packets >= promised_frames
+    if complete and decoder.frames_decoded >= decoder.packets - decoder.hidden:
         return None
     decoded_s = float(decoder.frames_decoded / timing.fps)
-    if decoded_s >= _WHOLE * promised_s:
+    if promised_s is None or decoded_s >= _WHOLE * promised_s:
         return None
     if promised_frames:
         return f"the header promises {promised_frames} frames, {decoder.frames_decoded} decode"

@@ -33,9 +33,7 @@ class Analysis:
         self._frames = self._decoder.frames()
         self._first = next(self._frames, None)
         if self._first is None:
-            raise VideoError(
-                f"{video.name}: no frame decodes ({self._decoder.failed} of {self._decoder.packets} packets failed)"
-            )
+            raise VideoError(f"{video.name}: no frame decodes out of {self._decoder.packets} packets")
         self.header = _header(video.stream, self._first, uri, video_id)
         self._pts: list[int | None] = []
         self._key_frames: list[int] = []

@@ -19,6 +19,7 @@ class FrameDecoder:
     Attributes:
         frames_decoded: frames handed out so far.
         packets: packets read so far.
+        hidden: those that an edit list says not to show.
         failed: packets that did not decode or could not be read.
         corrupt: frames that FFmpeg marks as corrupt.
         first_fault: frames decoded before the first of those; None while there is none.
@@ -34,6 +35,7 @@ class FrameDecoder:
         self._read_failures = 0
         self.frames_decoded = 0
         self.packets = 0
+        self.hidden = 0
         self.failed = 0
         self.corrupt = 0
         self.first_fault: int | None = None
@@ -83,6 +85,7 @@ class FrameDecoder:
             if packet is None or (packet.size == 0 and packet.dts is None):  # PyAV ends with an empty packet
                 return None
             self.packets += 1
+            self.hidden += packet.is_discard
             if packet.pts is not None:
                 self.packet_pts.add(packet.pts)
                 if packet.is_keyframe:

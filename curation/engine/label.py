@@ -1,6 +1,7 @@
 """The labelling pass over one video: one more decode over the clips that the rules kept."""
 
 import time
+from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
@@ -16,15 +17,16 @@ from curation.engine.attempts import attempt
 from curation.engine.committer import commit_shard
 from curation.engine.shards import Item, ItemReport, Shard, ShardReport
 from curation.stages.captions import Captions
+from curation.stages.discovery import discovery_grid
 from curation.stages.events import FrameEvents
 from curation.stages.identity import IdentityReferences
-from curation.stages.objects import ObjectsOverClip, discovery_frames
+from curation.stages.objects import ObjectsOverClip
 from curation.stages.query_points import QueryPoints
 from curation.stages.region_boxes import RegionBoxes
 from curation.stages.region_events import RegionEvents
 from curation.stages.stage import ClipStage
 from curation.stages.tracks import Tracks
-from curation.video.clips import read_clips
+from curation.video.clips import ClipRequest, read_clips
 from curation.video.media import ClipFrames
 
 PASS = "label"
@@ -50,7 +52,7 @@ class Labeller:
     def stages(self) -> list[ClipStage]:
         config = self.config
         return [
-            ObjectsOverClip(config.objects, config.masks),
+            ObjectsOverClip(config.objects),
             QueryPoints(config.query_points),
             Tracks(config.tracks, config.tracking),
             FrameEvents(config.events),
@@ -92,11 +94,8 @@ class Labeller:
         video, clips = video_records(self.run, item.analysis_shard, item.item_id)
         report.source_frames = video["frames"]
         wanted = {clip["clip_id"]: clip for clip in clips if clip["clip_id"] in item.clips}
-        spans = [
-            (name, Span(clip["start_frame"], clip["end_frame"]), self._pictures(clip, video))
-            for name, clip in wanted.items()
-        ]
-        for frames, decoded in read_clips(video, spans, self.config.decode, seed=self.config.seed):
+        requests = [self._request(clip, video) for clip in wanted.values()]
+        for frames, decoded in read_clips(video, requests, self.config.decode, seed=self.config.seed):
             report.decoded_frames = decoded
             before = {"videos": table("videos", [video]), "clips": table("clips", [wanted[frames.clip_id]])}
             try:
@@ -112,6 +111,10 @@ class Labeller:
             clock[stage.name] = clock.get(stage.name, 0.0) + time.perf_counter() - before
         return tables
 
-    def _pictures(self, clip: dict[str, Any], video: dict[str, Any]) -> list[int]:
-        """Source frames to keep at picture size: wherever an object may be looked for."""
-        return discovery_frames(self.config.objects, clip, video)
+    def _request(self, clip: dict[str, Any], video: dict[str, Any]) -> ClipRequest:
+        """The clip's span, and where to keep it at picture size: wherever an object may be looked for."""
+        span = Span(clip["start_frame"], clip["end_frame"])
+        starts = [int(frame) - span.start for frame in clip["start_frames"]]
+        fps = Fraction(video["fps_num"], video["fps_den"])
+        grid = discovery_grid(span.length, fps, starts, self.config.objects.discovery_seconds)
+        return ClipRequest(clip["clip_id"], span, sorted(span.start + frame for frame in grid))

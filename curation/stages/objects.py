@@ -18,6 +18,7 @@ from curation.models.objects import ObjectsConfig, build_detector
 from curation.models.objects.motion_model import motion_model
 from curation.models.objects.protocol import Detection
 from curation.stages.clip_masks import Extents, mask_extents
+from curation.stages.discovery import discovery_grid
 from curation.stages.stage import ClipStage
 from curation.video.media import ClipFrames
 
@@ -102,8 +103,7 @@ class ObjectsOverClip(ClipStage):
 
     def _find(self, clip: ClipFrames, starts: Sequence[int]) -> list[tuple[np.ndarray, Detection]]:
         """Masks over the clip, bool [T, h, w], with the detection that each began with; largest first."""
-        step = max(1, round(self._config.discovery_seconds * float(clip.fps)))
-        grid = list(dict.fromkeys([*starts, *range(0, clip.length, step), clip.length - 1]))
+        grid = discovery_grid(clip.length, clip.fps, starts, self._config.discovery_seconds)
         detections = self._detector.detect(clip, grid)
         tubes: list[tuple[np.ndarray, Detection]] = []
         taken = np.zeros(clip.gray.shape, bool)

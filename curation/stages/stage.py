@@ -1,8 +1,8 @@
 """What a stage is: a class that declares what it reads, writes and needs, and works without Ray.
 
-There are two kinds, one per decode pass. A `FrameStage` watches every frame of a file go by once (analysis); a
-`ClipStage` works on a surviving clip whose frames are in memory at working size (labelling). Frames stay inside the
-process; what a stage hands on is tables.
+There are two kinds that see frames, one per decode pass. A `FrameStage` watches every frame of a file go by once
+(analysis); a `ClipStage` works on a surviving clip whose frames are in memory at working size (labelling). A
+`TableStage` sees none. Frames stay inside the process; what a stage hands on is tables.
 """
 
 from abc import ABC, abstractmethod
@@ -49,6 +49,14 @@ class FrameStage(Stage):
     @abstractmethod
     def start(self, header: VideoHeader) -> FrameObserver:
         """Begin one video."""
+
+
+class TableStage(Stage):
+    """A stage that needs no frames: it runs after the last one, on what the stages before it wrote."""
+
+    @abstractmethod
+    def __call__(self, tables: Tables) -> Tables:
+        """Returns the tables that it writes, whole."""
 
 
 class ClipStage(Stage):

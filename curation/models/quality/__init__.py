@@ -1,0 +1,25 @@
+"""Image quality backends."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from curation.contract.config import Config
+from curation.models.quality.classical import ClassicalConfig
+from curation.models.quality.protocol import QualityScorer
+
+
+class QualityConfig(Config):
+    backend: Literal["classical"] = Field(
+        default="classical", description="classical: measures of the picture; no weights"
+    )
+    classical: ClassicalConfig = ClassicalConfig()
+
+
+def build_quality_scorer(config: QualityConfig) -> QualityScorer:
+    """The chosen backend, ready to score pictures."""
+    match config.backend:
+        case "classical":
+            from curation.models.quality.classical import ClassicalScorer
+
+            return ClassicalScorer(config.classical)

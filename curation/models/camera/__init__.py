@@ -1,0 +1,25 @@
+"""Camera motion backends."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from curation.contract.config import Config
+from curation.models.camera.features import FeaturesConfig
+from curation.models.camera.protocol import CameraEstimator
+
+
+class CameraBackendConfig(Config):
+    backend: Literal["features"] = Field(
+        default="features", description="features: corners, Lucas-Kanade and RANSAC; no weights"
+    )
+    features: FeaturesConfig = FeaturesConfig()
+
+
+def build_camera(config: CameraBackendConfig) -> CameraEstimator:
+    """The chosen backend, ready to start a video."""
+    match config.backend:
+        case "features":
+            from curation.models.camera.features import FeatureCamera
+
+            return FeatureCamera(config.features)

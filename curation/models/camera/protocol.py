@@ -1,6 +1,6 @@
 """Camera motion between sampled frames."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +16,8 @@ class CameraStep:
         translation: image translation / frame diagonal (classical) or Euclidean translation (poses), >= 0.
         zoom: scale change factor, 1 for none.
         inliers: share of the tracked features that agree with the motion, 0..1; 0 when it could not be estimated.
+        transform: float64 [2, 3], where picture points of `frame` are in `next_frame`, with the frame's centre as
+            origin and its diagonal as unit; None when the step is unknown or the backend gives poses only.
     """
 
     frame: int
@@ -24,6 +26,7 @@ class CameraStep:
     translation: float
     zoom: float
     inliers: float
+    transform: np.ndarray | None = field(default=None, compare=False)
 
 
 class CameraPass(Protocol):

@@ -92,7 +92,7 @@ def test_page_shows_the_run(truth_run):
     assert "one of static, handheld" in text
     assert "4 scored · 1 outside (25 %) · rule clarity, absolute" in text
     assert "value 3.5 threshold 10" in text
-    assert "ball enters left" in text
+    assert "ball enters region box left at 22" in text
     assert "could not be read" in text
     assert all(attrs.get("alt") for tag, attrs in page.tags if tag == "img")
     assert all(attrs.get("aria-label") for tag, attrs in page.tags if attrs.get("role") == "img")

@@ -14,7 +14,7 @@ import polars as pl
 
 from curation.contract.errors import VideoError
 from curation.contract.manifest import RunFolder, scan_manifest
-from curation.report.drawing import Overlay, draw_overlay
+from curation.report.drawing import DrawnEvent, Overlay, draw_overlay
 from curation.report.histogram import number
 from curation.report.overlays import (
     Record,
@@ -220,7 +220,7 @@ def _sample_card(run: RunFolder, view: SampleView) -> SampleCard:
         facts=" · ".join(facts),
         objects=[(item.name, _css(item.colour), item.is_identity) for item in view.overlay.objects],
         events=[
-            (f"{event.who} {event.type}s {event.side} at {event.frame}", _css(event.colour))
+            (_event_text(event, event.box == view.overlay.region_box), _css(event.colour))
             for event in sorted(view.overlay.events, key=lambda event: event.frame)
         ],
         region_boxes=len(sample["region_boxes"]) if sample["region_boxes"] is not None else 0,
@@ -229,14 +229,20 @@ def _sample_card(run: RunFolder, view: SampleView) -> SampleCard:
     )
 
 
+def _event_text(event: DrawnEvent, at_region_box: bool) -> str:
+    where = "region box" if at_region_box else "frame"
+    return f"{event.who} {event.type}s {where} {event.side} at {event.frame}"
+
+
 def _strip(view: SampleView, card: SampleCard) -> list[_Order]:
     """Start, event, middle and last frame, in order of time, each once."""
     start, end = view.sample["start_frame"], view.sample["end_frame"]
     moments = {start: "start", end - 1: "last"}
-    if view.event_frame is not None:
-        happens = [event for event in view.overlay.events if event.frame == view.event_frame]
-        names = dict.fromkeys(f"{event.type} {event.side}" for event in happens)
-        moments.setdefault(view.event_frame, ", ".join(names) or "event")
+    # First the event that the sample is about, then others, unless they come to the same picture.
+    for event in sorted(view.overlay.events, key=lambda event: (event.frame != view.event_frame, event.frame)):
+        apart = min(abs(event.frame - frame) for frame in moments)
+        if len(moments) < 4 and (apart > (end - start) // 20 or event.frame == view.event_frame):
+            moments.setdefault(event.frame, f"{event.type} {event.side}")
     # Where something is known already, the largest gap between shown frames tells more than the exact middle.
     while len(moments) < min(4, end - start):
         shown = sorted(moments)

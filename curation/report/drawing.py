@@ -158,7 +158,8 @@ def draw_pill(
     pad = max(3, size // 3)
     text = fit_text(text, size, canvas.shape[1] - 4 * pad, weight=600)
     width, height = text_width(text, size, 600) + 2 * pad, size + 2 * max(2, size // 5) + 1
-    x = int(np.clip(corner[0], 2, max(2, canvas.shape[1] - width - 2)))
+    margin = _lit_width(canvas) + 2  # an event's lit border stays free
+    x = int(np.clip(corner[0], margin, max(margin, canvas.shape[1] - width - margin)))
     wanted = int(np.clip(corner[1], 2, max(2, canvas.shape[0] - height - 2)))
     y = next(
         (
@@ -238,6 +239,11 @@ def _font() -> cv2.FontFace:
 def _unit(canvas: np.ndarray) -> int:
     """Margin that goes with the text size, px."""
     return max(4, canvas.shape[1] // 80)
+
+
+def _lit_width(canvas: np.ndarray) -> int:
+    """Width of the bar along a border that is being crossed, px."""
+    return max(3, round(canvas.shape[1] / 130))
 
 
 def _scaled_box(box: Sequence[int], scale: tuple[float, float]) -> Box:
@@ -320,7 +326,7 @@ def _draw_event(canvas: np.ndarray, event: DrawnEvent, scale: tuple[float, float
     x0, y0, x1, y1 = max(0, x0), max(0, y0), min(width, x1) - 1, min(height, y1) - 1
     length = 0.085 * width
     margin = length * 0.6
-    bar = max(3, round(width / 130))
+    bar = _lit_width(canvas)
     across = {"left": (1, 0), "right": (-1, 0), "top": (0, 1), "bottom": (0, -1)}[event.side]
     inward = np.array(across, float)
     along_x = np.clip(event.at[0] * scale[0], x0 + margin, max(x0 + margin, x1 - margin))

@@ -112,8 +112,7 @@ class _Axis:
         if least > 0 and most / least > _LOG_RATIO:
             return cls(math.log10(least), math.log10(most), True)
         if least == most:
-            pad = abs(least) / 2 or 0.5
-            return cls(least - pad, most + pad, False)
+            return cls(min(0.0, 2 * least), max(2 * most, 0.0) or 1.0, False)
         room = (most - least) * 0.03
         return cls(0.0 if 0 <= least < 3 * room else least - room, most + room, False)
 

@@ -155,6 +155,7 @@ def _environment() -> Environment:
     environment.filters["number"] = number
     environment.filters["bytes"] = human_bytes
     environment.filters["count"] = lambda value: f"{value:,}"
+    environment.filters["moment"] = lambda value: str(value).replace("T", " ").replace("+00:00", " UTC")
     environment.filters["clock"] = _clock
     environment.filters["pythonic"] = repr
     return environment

@@ -6,17 +6,11 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from curation.contract.errors import UsageError
 from curation.contract.manifest import RunFolder, open_run, scan_manifest
-from curation.report.drawing import (
-    draw_overlay,
-    draw_text,
-    text_size,
-    wrap_text,
-)
+from curation.report.drawing import draw_overlay, draw_text, fit_text, text_size, text_width, wrap_text
 from curation.report.overlays import SampleView, reference_picture, sample_views
 from curation.report.pictures import display_size, read_pictures
 from curation.video.write import write_mp4
@@ -65,26 +59,21 @@ def _size(view: SampleView) -> tuple[int, int]:
 
 def _caption_band(view: SampleView, width: int) -> np.ndarray:
     """uint8 [h, width, 3]: ID reference on the left, caption and facts beside it."""
-    size = max(11, text_size(width) - 2)
+    size, small = text_size(width), max(10, text_size(width) - 3)
     pad, line = size, round(size * 1.4)
-    reference = reference_picture(view.sample["identity_reference"], line * _CAPTION_LINES)
+    bottom = pad + line * _CAPTION_LINES + size  # baseline of the last line
+    band = np.full((2 * (pad + line * (_CAPTION_LINES + 1) // 2), width, 3), _BAND, np.uint8)
     left = pad
+    reference = reference_picture(view.sample["identity_reference"], line * _CAPTION_LINES)
     if reference is not None:
-        # A panorama of a reference leaves at least half of the band to the caption.
-        if reference.shape[1] > width // 3:
-            shrunk = (width // 3, max(1, round(reference.shape[0] * (width // 3) / reference.shape[1])))
-            reference = cv2.resize(reference, shrunk, interpolation=cv2.INTER_AREA)
-        left += reference.shape[1] + pad
-    lines = wrap_text(view.sample["caption"] or "no caption", size, width - left - pad, _CAPTION_LINES)
-    height = pad * 2 + line * (_CAPTION_LINES + 1)
-    band = np.full((height + height % 2, width, 3), _BAND, np.uint8)
-    if reference is not None:
+        reference = reference[:, : width // 3]
         band[pad : pad + reference.shape[0], pad : pad + reference.shape[1]] = reference
-        draw_text(band, "ID reference", (pad, pad + line * _CAPTION_LINES + size), max(10, size - 3), _FAINT)
+        draw_text(band, "ID reference", (pad, bottom), small, _FAINT)
+        left += max(reference.shape[1], text_width("ID reference", small)) + pad
+    lines = wrap_text(view.sample["caption"] or "no caption", size, width - left - pad, _CAPTION_LINES)
     for index, words in enumerate(lines):
         draw_text(band, words, (left, pad + line * index + size), size, _TEXT)
-    facts = wrap_text(_facts(view), max(10, size - 3), width - left - pad, 1)
-    draw_text(band, "".join(facts), (left, pad + line * _CAPTION_LINES + size), max(10, size - 3), _FAINT)
+    draw_text(band, fit_text(_facts(view), small, width - left - pad), (left, bottom), small, _FAINT)
     return band
 
 

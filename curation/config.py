@@ -14,13 +14,19 @@ from curation.contract.config import Config, parse_config
 from curation.contract.errors import UsageError
 from curation.engine.config import EngineConfig
 from curation.models.caption import CaptionConfig
+from curation.models.shots import ShotConfig
 from curation.selection.rules import RulesConfig
 from curation.selection.samples import SamplesConfig
 from curation.selection.split import SplitConfig
+from curation.stages.camera import CameraConfig
+from curation.stages.clips import ClipConfig
 from curation.stages.events import FrameEventsConfig
 from curation.stages.identity import IdentityConfig
+from curation.stages.image_scores import ImageScoreConfig
+from curation.stages.objects import ObjectsOverClipConfig
 from curation.stages.region_boxes import RegionBoxesConfig
 from curation.stages.region_events import RegionEventsConfig
+from curation.stages.start_frames import StartFrameConfig
 from curation.video.listing import InputConfig
 from curation.video.open import DecodeConfig
 
@@ -35,6 +41,12 @@ class RunConfig(Config):
     seed: int = Field(default=0, ge=0, description="the same input, config and seed give the same manifests")
     input: InputConfig = InputConfig()
     decode: DecodeConfig = DecodeConfig()
+    shots: ShotConfig = ShotConfig()
+    clips: ClipConfig = ClipConfig()
+    start_frames: StartFrameConfig = StartFrameConfig()
+    image_scores: ImageScoreConfig = ImageScoreConfig()
+    camera: CameraConfig = CameraConfig()
+    objects: ObjectsOverClipConfig = ObjectsOverClipConfig()
     events: FrameEventsConfig = FrameEventsConfig()
     region_boxes: RegionBoxesConfig = RegionBoxesConfig()
     region_events: RegionEventsConfig = RegionEventsConfig()

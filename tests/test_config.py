@@ -10,7 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.config import PRESETS, RunConfig, dump_config, load_config, merge, override_config
-from curation.contract.errors import UsageError
+from curation.contract.errors import BackendUnavailableError, UsageError
+from curation.models.camera import build_camera
+from curation.models.caption import build_captioner
+from curation.models.masks import build_masks
+from curation.models.objects import build_detector
+from curation.models.quality import build_quality_scorer
+from curation.models.shots import build_shot_detector
 from curation.selection.rules import MOVABLE_CLASSES, RulesConfig, rules_of
 
 HEAVY = ("torch", "ray", "rapidocr", "transformers", "scenedetect", "onnxruntime", "polars")
@@ -84,6 +90,25 @@ class TestPresets:
         assert rules.label.allowed == MOVABLE_CLASSES
         assert (rules.mask_area.min, rules.mask_area.max, rules.mask_box.min) == (0.033, 0.4, 0.1)
         assert (rules.cycle_lost.max, rules.mask_lost.max) == (0.33, 0.33)
+
+    def test_full_names_its_backends_and_each_says_that_it_cannot_run_yet(self):
+        config = load_config("full")
+        assert config.shots.autoshot.threshold == 0.296
+        assert (config.clips.selection, config.clips.min_frames, config.clips.longest) == ("first", 100, 500)
+        builds = [
+            (build_shot_detector, config.shots, "autoshot", "shots.backend"),
+            (build_quality_scorer, config.image_scores.quality, "clipiqa_nima_icnet", "image_scores.quality.backend"),
+            (build_detector, config.objects.detector, "oneformer", "objects.detector.backend"),
+            (build_masks, config.objects.masks, "sam2", "objects.masks.backend"),
+            (build_camera, config.camera, "vggt", "camera.backend"),
+            (build_captioner, config.captions, "qwen", "captions.backend"),
+        ]
+        for build, section, backend, key in builds:
+            with pytest.raises(BackendUnavailableError, match=f"^backend '{backend}' is not available") as caught:
+                build(section)
+            # What the message says to set can be set.
+            load_config("full", overrides=[str(caught.value).split("--set ")[1]])
+            assert f"--set {key}=" in str(caught.value)
 
 
 class TestLayers:

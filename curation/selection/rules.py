@@ -135,12 +135,15 @@ class RulesConfig(Config):
     start_frames: Annotated[
         Bounds, _Subject("clip", "start_frames", "start_frames", "usable start frames", early=True)
     ] = Bounds(min=1)
+    # Seen on real footage: a logo 0.02, a line of text across the picture 0.06, a talk show's captions and emoji 0.16.
     text_area: Annotated[Bounds, _image("text_area", "text area", "%")] = Bounds(max=0.1)
     image_quality: Annotated[Bounds, _image("image_quality", "image quality")] = Bounds()
     aesthetic: Annotated[Bounds, _image("aesthetic", "aesthetic score")] = Bounds()
     complexity: Annotated[Bounds, _image("complexity", "complexity")] = Bounds()
+    # Seen: soft, small footage from 16, a flat picture in mid fade 7, black 0.
     clarity: Annotated[Bounds, _image("clarity", "clarity (variance of the Laplacian)")] = Bounds(min=10)
-    classical_quality: Annotated[Bounds, _image("classical_quality", "classical quality")] = Bounds()
+    # Seen: dull or dark footage from 0.44, nearly black pictures up to 0.17.
+    classical_quality: Annotated[Bounds, _image("classical_quality", "classical quality")] = Bounds(min=0.2)
     colourfulness: Annotated[Bounds, _image("colourfulness", "colourfulness")] = Bounds()
     edge_complexity: Annotated[Bounds, _image("edge_complexity", "share of edge pixels", "%")] = Bounds()
     camera_rotation: Annotated[Bounds, _camera("camera_rotation_deg", "camera rotation per step", " degrees")] = (

@@ -6,18 +6,21 @@ from pydantic import Field
 
 from curation.contract.config import Config
 from curation.models.packages import require_package
+from curation.models.planned import planned
+from curation.models.shots.autoshot import AutoShotConfig
 from curation.models.shots.protocol import ShotDetector
 from curation.models.shots.pyscenedetect import PySceneDetectConfig
 from curation.models.shots.transnetv2 import TransNetV2Config
 
 
 class ShotConfig(Config):
-    backend: Literal["transnetv2", "pyscenedetect"] = Field(
+    backend: Literal["transnetv2", "pyscenedetect", "autoshot"] = Field(
         default="transnetv2",
         description="transnetv2: learned, cuts and gradual changes; pyscenedetect: faster, cuts and fades",
     )
     transnetv2: TransNetV2Config = TransNetV2Config()
     pyscenedetect: PySceneDetectConfig = PySceneDetectConfig()
+    autoshot: AutoShotConfig = AutoShotConfig()
 
 
 def build_shot_detector(config: ShotConfig) -> ShotDetector:
@@ -38,3 +41,5 @@ def build_shot_detector(config: ShotConfig) -> ShotDetector:
 
             require_package("pyscenedetect", "scenedetect", "scenedetect-headless")
             return PySceneDetectDetector(config.pyscenedetect)
+        case "autoshot":
+            raise planned("autoshot", "shots.backend=transnetv2")

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
 
 import cv2
 import numpy as np
@@ -127,12 +126,12 @@ def drop_groups(run: RunFolder, verdicts: pl.DataFrame) -> list[DropGroup]:
     """
     lost = verdicts.filter(~pl.col("kept"), ~pl.col("rule").is_in(_DERIVED_RULES))
     counts = lost.group_by("level", "rule").len().sort("level", "rule")
-    shown = {(level, rule): _nearest(lost, level, rule) for level, rule, _ in counts.iter_rows()}
-    items = _Items.of(run, [row for rows in shown.values() for row in rows])
+    shown = _nearest(run, lost).partition_by("level", "rule", as_dict=True)
+    items = _Items.of(run, [row for rows in shown.values() for row in rows.iter_rows(named=True)])
     orders: dict[str, list[_Order]] = defaultdict(list)
     groups = []
     for level, rule, count in counts.iter_rows():
-        cards = [items.card(row, orders) for row in shown[level, rule]]
+        cards = [items.card(row, orders) for row in shown[level, rule].iter_rows(named=True)]
         groups.append(DropGroup(level, rule, count, cards))
     _fill(orders, items.videos)
     ranks = {"video": 0, "clip": 1, "object": 2, "sample": 3}
@@ -162,7 +161,7 @@ class _Items:
     def card(self, verdict: Record, orders: dict[str, list[_Order]]) -> DropCard:
         """The card of a dropped item; its picture is ordered."""
         name, level = verdict["item_id"], verdict["level"]
-        item = {"video": self.videos, "clip": self.clips, "object": self.objects}[level].get(name)
+        item = {"video": self.videos, "clip": self.clips, "object": self.objects}.get(level, {}).get(name)
         video = self.videos.get(item["video_id"]) if item else None
         card = DropCard(
             item_id=name,
@@ -193,11 +192,18 @@ def _in_turn(listing: pl.DataFrame, groups: Sequence[str], name: str) -> list[st
     return ranked.sort(["_turn", *groups, name])[name].to_list()
 
 
-def _nearest(lost: pl.DataFrame, level: str, rule: str) -> list[dict[str, Any]]:
-    """The few items that a rule dropped most narrowly: those by which a threshold is judged."""
+def _nearest(run: RunFolder, lost: pl.DataFrame) -> pl.DataFrame:
+    """Of every rule the few items that it dropped most narrowly, by which a threshold is judged; videos in turn."""
+    owners = pl.concat(
+        scan_manifest(run.uri, manifest).select(pl.col(column).alias("item_id"), "video_id")
+        for manifest, column in (("clips", "clip_id"), ("objects", "object_id"))
+    ).collect()
     margin = (pl.col("value") - pl.col("threshold")).abs()
-    rows = lost.filter(pl.col("level") == level, pl.col("rule") == rule).with_columns(_margin=margin)
-    return rows.sort("_margin", "item_id", nulls_last=True).head(_DROPS_PER_RULE).to_dicts()
+    rows = lost.join(owners, on="item_id", how="left", maintain_order="left").with_columns(_margin=margin)
+    rows = rows.with_columns(video_id=pl.coalesce("video_id", "item_id")).sort("_margin", "item_id", nulls_last=True)
+    rows = rows.with_columns(_turn=pl.col("item_id").cum_count().over("level", "rule", "video_id"))
+    rows = rows.sort("_turn", "_margin", "item_id", nulls_last=True)
+    return rows.group_by("level", "rule", maintain_order=True).head(_DROPS_PER_RULE)
 
 
 def _sample_card(run: RunFolder, view: SampleView) -> SampleCard:
@@ -264,7 +270,7 @@ def _fill(orders: Mapping[str, Sequence[_Order]], videos: Mapping[str, Record]) 
         for order in wanted:
             by_frame[order.frame].append(order)
         try:
-            for frame, pixels in read_pictures(video, by_frame, display_size(video, _LONGEST)):
+            for frame, pixels in read_pictures(video, by_frame, display_size(video, _LONGEST, enlarge=True)):
                 for order in by_frame.pop(frame):
                     drawn = pixels if order.overlay is None else draw_overlay(pixels, frame, order.overlay)
                     order.card.pictures.append(_picture(drawn, order.alt, order.caption))

@@ -200,7 +200,7 @@ def draw_text(
 
 def text_size(width: int) -> int:
     """Height of letters (em, px) that reads well on a picture `width` px wide."""
-    return int(np.clip(round(width / 46), 11, 22))
+    return min(22, round(12 + width / 130))
 
 
 def text_width(text: str, size: int, weight: int = 400) -> int:

@@ -15,8 +15,9 @@ from curation.report.overlays import SampleView, reference_picture, sample_views
 from curation.report.pictures import display_size, read_pictures
 from curation.video.write import write_mp4
 
-_LONGEST = 960  # px; also what small videos are enlarged to, at most four times
+_LONGEST = 960  # px; smaller videos are enlarged, at most four times, but always so far that labels fit
 _ENLARGE = 4
+_SHORTEST_LONGEST = 480
 _BAND: tuple[int, int, int] = (24, 26, 31)
 _TEXT: tuple[int, int, int] = (240, 241, 243)
 _FAINT: tuple[int, int, int] = (158, 163, 172)
@@ -27,7 +28,7 @@ def write_preview(run: str, sample_id: str, output: Path) -> None:
     """Write one sample as mp4, with tracks, masks, region box and events drawn, ID reference and caption below.
 
     The mp4 runs at the source's mean rate; of sources with a variable rate, the time written into each frame is the
-    true one. Frames have the display aspect; the longer side is 960 px, less for sources below 240 px.
+    true one. Frames have the display aspect; the longer side is 960 px, down to 480 px for sources below 240 px.
 
     Raises:
         UsageError: no such run or sample, or the folder of `output` does not exist.
@@ -53,7 +54,7 @@ def _frames(view: SampleView) -> Iterator[np.ndarray]:
 
 
 def _size(view: SampleView) -> tuple[int, int]:
-    longest = min(_LONGEST, _ENLARGE * max(view.video["width"], view.video["height"]))
+    longest = min(_LONGEST, max(_SHORTEST_LONGEST, _ENLARGE * max(view.video["width"], view.video["height"])))
     return display_size(view.video, longest, enlarge=True)
 
 

@@ -155,6 +155,8 @@ def test_inspect(truth_run, capsys):
     assert "[48][12][2]" in shown
     inspect(truth_run.uri, "clips", columns=True)
     assert "area of detected text / frame area" in capsys.readouterr().out
+    inspect(truth_run.uri, "samples", columns=True)
+    assert "list[list[int32]]" in capsys.readouterr().out
     with pytest.raises(UsageError, match="did you mean 'samples'"):
         inspect(truth_run.uri, "sample")
 
@@ -169,7 +171,7 @@ def test_inspect(truth_run, capsys):
         ([1.0] * 5, "[5]"),
         ([[[1.0, 2.0]] * 12] * 96, "[96][12][2]"),
         ([[1], [1, 2]], "[2][…]"),
-        ([None, {"size": [1, 2], "counts": ""}], "[2]"),
+        ([None, {"size": [1, 2], "counts": ""}], "[2] <mask 2x1>, …"),
         ({"size": [180, 320], "counts": "x"}, "<mask 320x180>"),
         ({"bytes": b"12345", "path": None}, "<image 5 B>"),
         ([{"x": 1, "points": [[1.0] * 9] * 9}], "[1] {x: 1, points: [9][9]}"),

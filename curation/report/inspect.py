@@ -74,12 +74,15 @@ def _abbreviate_struct(value: dict[str, Any]) -> str:
 
 
 def _abbreviate_list(value: list[Any]) -> str:
-    """Short flat lists as they are; of others the length, and the inner lengths where all are equal."""
+    """Short flat lists as they are; of others the length, with the first struct or the inner lengths if all equal."""
     flat = not any(isinstance(item, list | dict) for item in value)
     if flat and len(value) <= _SHOWN_ITEMS:
         return "[" + ", ".join(abbreviate(item) for item in value) + "]"
     if len(value) == 1:
         return f"[1] {abbreviate(value[0])}"
+    first = next((item for item in value if item is not None), None)
+    if isinstance(first, dict):
+        return f"[{len(value)}] {abbreviate(first)}, …"
     return "".join(_sides(value))
 
 
@@ -103,7 +106,7 @@ def _overview(run: RunFolder) -> Table:
 def _columns_table(manifest: str) -> Table:
     table = Table("column", "type", "unit", "what it is", title=manifest, title_justify="left")
     for column in MANIFEST_COLUMNS[manifest]:
-        table.add_row(column.name, _type_name(column.type), column.unit, Text(column.doc))
+        table.add_row(*map(Text, (column.name, _type_name(column.type), column.unit, column.doc)))
     return table
 
 

@@ -19,6 +19,7 @@ from curation.models.objects.motion_model import motion_model
 from curation.models.objects.protocol import Detection
 from curation.stages.clip_masks import Extents, mask_extents
 from curation.stages.discovery import discovery_grid
+from curation.stages.join_tubes import join_tubes
 from curation.stages.stage import ClipStage
 from curation.video.media import ClipFrames
 
@@ -35,6 +36,7 @@ class ObjectsOverClipConfig(Config):
         default=0.5, ge=0, le=1, description="share of a detection that known objects may hold already"
     )
     min_seconds: float = Field(default=0.3, ge=0, description="shortest time an object must be seen")
+    join_seconds: float = Field(default=2.0, ge=0, description="longest absence after which an object is still itself")
     min_travel: float = Field(
         default=0.02, ge=0, description="least way through the scene, share of the frame diagonal"
     )
@@ -123,6 +125,7 @@ class ObjectsOverClip(ClipStage):
                     taken |= masks
                 else:
                     refused |= masks
+        tubes = join_tubes(clip, tubes, self._config.join_seconds)
         tubes.sort(key=lambda tube: -np.count_nonzero(tube[0]))
         return tubes[: self._config.max_objects]
 

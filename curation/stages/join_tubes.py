@@ -1,0 +1,110 @@
+"""Tubes of one object that was out of sight for a while, joined: behind a tree, or out of the frame and back."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from curation.models.objects.protocol import Detection
+from curation.stages.clip_masks import Extents, mask_extents
+from curation.video.media import ClipFrames
+
+_LIKENESS = 0.8  # least Bhattacharyya coefficient of the colours before and after
+_SIZES = 2.5  # largest ratio of the areas before and after
+_LOOK = 12  # frames on either side of the gap that colours and sizes are taken from
+_OVERLAP = 2  # frames in which both tubes may be seen: masks at the edge of the gap are unsure
+
+Tube = tuple[np.ndarray, Detection]
+"""Masks over the clip, bool [T, h, w], and the detection they began with."""
+
+
+def join_tubes(clip: ClipFrames, tubes: list[Tube], longest_seconds: float) -> list[Tube]:
+    """Join what ends and what begins later when place, size and colours agree; the best pair first."""
+    longest = round(longest_seconds * float(clip.fps))
+    tubes = list(tubes)
+    while True:
+        ends = [_End.of(clip, masks) for masks, _ in tubes]
+        pairs = [
+            (score, first, second)
+            for first, before in enumerate(ends)
+            for second, after in enumerate(ends)
+            if first != second and (score := _same(clip, before, after, longest)) > 0
+        ]
+        if not pairs:
+            return tubes
+        _, first, second = max(pairs, key=lambda pair: (pair[0], -pair[1], -pair[2]))
+        joined = (tubes[first][0] | tubes[second][0], tubes[first][1])
+        tubes = [tube for index, tube in enumerate(tubes) if index not in (first, second)] + [joined]
+
+
+class _Side(NamedTuple):
+    """A tube near one of its ends: frame, box centre and speed (px, px per frame), area, colours, borders touched."""
+
+    frame: int
+    centre: np.ndarray
+    velocity: np.ndarray
+    area: float
+    colours: np.ndarray
+    borders: frozenset[str]
+
+
+class _End(NamedTuple):
+    first: _Side
+    last: _Side
+
+    @staticmethod
+    def of(clip: ClipFrames, masks: np.ndarray) -> "_End":
+        extents = mask_extents(masks)
+        seen = np.flatnonzero(extents.areas)
+        return _End(_side(clip, masks, extents, seen), _side(clip, masks, extents, seen[::-1]))
+
+
+def _side(clip: ClipFrames, masks: np.ndarray, extents: Extents, frames: np.ndarray) -> _Side:
+    """`frames` run from the end in question inwards."""
+    near = frames[:_LOOK]
+    best = near[np.argsort(-extents.areas[near], kind="stable")[:4]]
+    boxes = extents.boxes
+    centre = (boxes[near, :2] + boxes[near, 2:]) / 2
+    span = near[0] - near[-1]
+    velocity = (centre[0] - centre[-1]) / span if span else np.zeros(2)
+    box = boxes[near[0]]
+    touched = {"left": box[0] <= 2, "top": box[1] <= 2, "right": box[2] >= clip.width - 2}
+    touched["bottom"] = box[3] >= clip.height - 2
+    return _Side(
+        frame=int(near[0]),
+        centre=centre[0],
+        velocity=velocity,
+        area=float(np.median(extents.areas[best])),
+        colours=_colours(clip, masks, best),
+        borders=frozenset(side for side, hit in touched.items() if hit),
+    )
+
+
+def _colours(clip: ClipFrames, masks: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """float64 [512] histogram of the object's colours, 8 levels a channel."""
+    counts = np.zeros(512)
+    for frame in frames:
+        pixels = clip.frames[frame][masks[frame]].astype(np.int32) >> 5
+        counts += np.bincount(pixels @ np.array([64, 8, 1]), minlength=512)
+    return counts / max(counts.sum(), 1)
+
+
+def _same(clip: ClipFrames, before: _End, after: _End, longest: int) -> float:
+    """How much the tube that ends in `before.last` and the one that begins in `after.first` are one; 0 for not."""
+    gone, back = before.last, after.first
+    gap = back.frame - gone.frame
+    if not -_OVERLAP < gap <= longest or before.first.frame > back.frame or gone.frame > after.last.frame:
+        return 0.0
+    ratio = max(gone.area, back.area) / max(1.0, min(gone.area, back.area))
+    if ratio > _SIZES:
+        return 0.0
+    size = np.sqrt(max(gone.area, back.area))
+    if gone.borders or back.borders:
+        if not gone.borders & back.borders:
+            return 0.0
+        near = np.linalg.norm(back.centre - gone.centre) <= 1.5 * size
+    else:
+        expected = gone.centre + gone.velocity * gap
+        between = np.linalg.norm(back.centre - gone.centre) <= size
+        near = between or np.linalg.norm(back.centre - expected) <= size + 0.3 * np.linalg.norm(gone.velocity) * gap
+    likeness = float(np.sqrt(gone.colours * back.colours).sum())
+    return likeness if near and likeness >= _LIKENESS else 0.0

@@ -139,30 +139,31 @@ def _tracked(before: np.ndarray, after: np.ndarray, config: FeaturesConfig) -> t
     corners = _spread_corners(before, config)
     if len(corners) == 0:
         return none
-    there, good = _there_and_back(before, after, corners, corners, config.back_px)
-    if good.mean() < config.least_inliers:
-        # A whip pan outruns the pyramid: look again where the picture as a whole seems to have gone.
-        shift = _whole_shift(before, after)
-        further, good_too = _there_and_back(before, after, corners, corners + shift, config.back_px)
-        there[good_too & ~good] = further[good_too & ~good]
-        good |= good_too
+    there, misfit = _there_and_back(before, after, corners, corners, config.back_px)
+    if np.isfinite(misfit).mean() < 0.7:
+        # A whip pan outruns the pyramid and repeated texture misleads it: look also where the whole picture went.
+        guess = corners + _whole_shift(before, after)
+        further, further_misfit = _there_and_back(before, after, corners, guess, config.back_px)
+        better = further_misfit < misfit
+        there[better], misfit[better] = further[better], further_misfit[better]
+    good = np.isfinite(misfit)
     return corners[good].astype(np.float64), there[good].astype(np.float64)
 
 
 def _there_and_back(
     before: np.ndarray, after: np.ndarray, points: np.ndarray, guess: np.ndarray, tolerance: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where points [N, 2] went, and which of them, bool [N], return to where they came from."""
+    """Where points [N, 2] went, and how badly their windows fit there, levels [N]; inf for those that do not return."""
     window: dict[str, Any] = {
         "winSize": (15, 15),
         "maxLevel": 4,
         "criteria": _LK_STOP,
         "flags": cv2.OPTFLOW_USE_INITIAL_FLOW,
     }
-    there, found, _ = cv2.calcOpticalFlowPyrLK(before, after, points, guess.copy(), **window)
+    there, found, misfit = cv2.calcOpticalFlowPyrLK(before, after, points, guess.copy(), **window)
     back, found_back, _ = cv2.calcOpticalFlowPyrLK(after, before, there, there - (guess - points), **window)
-    good = (found[:, 0] == 1) & (found_back[:, 0] == 1) & (np.linalg.norm(back - points, axis=1) < tolerance)
-    return there, good
+    returned = np.linalg.norm(back - points, axis=1) < tolerance
+    return there, np.where((found[:, 0] == 1) & (found_back[:, 0] == 1) & returned, misfit[:, 0], np.inf)
 
 
 def _whole_shift(before: np.ndarray, after: np.ndarray) -> np.ndarray:

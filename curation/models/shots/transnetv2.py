@@ -44,7 +44,7 @@ class TransNetV2Config(Config):
         default=0.2, gt=0, lt=1, description="many_hot above which a frame next to a peak counts as mixed (measured)"
     )
     bridge_frames: int = Field(
-        default=12, ge=0, description="gradual transitions this close are one: the two halves of a fade through black"
+        default=4, ge=0, description="mixed frames this close are one transition: many_hot dips in slow dissolves"
     )
     quiet_level: float = Field(
         default=6.0,

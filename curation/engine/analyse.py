@@ -1,7 +1,6 @@
 """The analysis pass over one video: a single decode feeds every stage that watches frames."""
 
 import time
-from functools import cached_property
 from typing import Any
 
 from curation.config import RunConfig
@@ -25,6 +24,21 @@ SCORED_CLIPS = "stages/scored_clips"
 DATASETS = ("videos", "shots", SCORED_CLIPS)
 
 
+def analysis_stages(config: RunConfig) -> list[Stage]:
+    """In the order in which they finish: each may read what the ones before it wrote.
+
+    Raises:
+        BackendUnavailableError: a stage's backend is not installed here.
+    """
+    return [
+        ShotDetection(config.shots),
+        ClipSelection(config.clips),
+        StartFrames(config.start_frames),
+        ImageScores(config.image_scores, wanted=lambda clip, video: wants_scores(config.rules, clip, video)),
+        CameraMotion(config.camera),
+    ]
+
+
 class Analyser:
     """Worker of the analysis pass: videos in; `videos`, `shots` and scored clips out.
 
@@ -38,17 +52,7 @@ class Analyser:
         self.fingerprint = fingerprint
         self.deadline_s = config.engine.item_deadline_s if own_process else None
 
-    @cached_property
-    def stages(self) -> list[Stage]:
-        """In the order in which they finish: each may read what the ones before it wrote."""
-        config = self.config
-        return [
-            ShotDetection(config.shots),
-            ClipSelection(config.clips),
-            StartFrames(config.start_frames),
-            ImageScores(config.image_scores, wanted=lambda clip, video: wants_scores(config.rules, clip, video)),
-            CameraMotion(config.camera),
-        ]
+        self.stages = analysis_stages(config)
 
     def __call__(self, shard: Shard) -> ShardReport:
         results = [self._item(item) for item in shard.items]

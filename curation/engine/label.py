@@ -2,7 +2,6 @@
 
 import time
 from fractions import Fraction
-from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -35,6 +34,24 @@ DATASETS = ("objects", "tracks", "events", LABELLED_CLIPS)
 _WRITTEN = {"objects": "objects", "tracks": "tracks", "events": "events", "clips": LABELLED_CLIPS}
 
 
+def labelling_stages(config: RunConfig) -> list[ClipStage]:
+    """In the order in which they run.
+
+    Raises:
+        BackendUnavailableError: a stage's backend is not installed here.
+    """
+    return [
+        ObjectsOverClip(config.objects),
+        QueryPoints(config.query_points),
+        Tracks(config.tracks),
+        FrameEvents(config.events),
+        RegionBoxes(config.region_boxes),
+        RegionEvents(config.region_events),
+        IdentityReferences(config.identity),
+        Captions(config.captions),
+    ]
+
+
 class Labeller:
     """Worker of the labelling pass: kept clips in; `objects`, `tracks`, `events` and captioned clips out.
 
@@ -47,20 +64,7 @@ class Labeller:
         self.config = config
         self.fingerprint = fingerprint
         self.deadline_s = config.engine.item_deadline_s if own_process else None
-
-    @cached_property
-    def stages(self) -> list[ClipStage]:
-        config = self.config
-        return [
-            ObjectsOverClip(config.objects),
-            QueryPoints(config.query_points),
-            Tracks(config.tracks, config.tracking),
-            FrameEvents(config.events),
-            RegionBoxes(config.region_boxes),
-            RegionEvents(config.region_events),
-            IdentityReferences(config.identity),
-            Captions(config.captions),
-        ]
+        self.stages = labelling_stages(config)
 
     def __call__(self, shard: Shard) -> ShardReport:
         results = [self._item(item) for item in shard.items]

@@ -42,10 +42,12 @@ def run_curation(source: str, output: str, config: RunConfig, refit: bool = Fals
     """
     started = time.monotonic()
     listing = list_videos(source, config.input)
+    # Stages load their models only when they work; making them here tells early which backend is missing.
+    analyse.analysis_stages(config)
+    label.labelling_stages(config)
     run = RunFolder(output)
     _claim(run)
     _write_run_file(run, source, config)
-    _check_backends(config)
 
     analysis = Ledger(run, analyse.PASS, analyse.DATASETS)
     labels = Ledger(run, label.PASS, label.DATASETS)
@@ -83,7 +85,7 @@ def analysis_fingerprint(config: RunConfig) -> str:
 def label_fingerprint(config: RunConfig, analysis: str) -> str:
     """Changes when anything does that the labelling pass depends on, what it is built on included."""
     parts = (
-        *(config.objects, config.query_points, config.tracking, config.tracks, config.events),
+        *(config.objects, config.query_points, config.tracks, config.events),
         *(config.region_boxes, config.region_events, config.identity, config.captions),
     )
     return "-".join(("l" + CONTRACT_VERSION, ids.digest(analysis, *(part.fingerprint() for part in parts))))

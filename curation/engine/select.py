@@ -98,7 +98,7 @@ def _replace_rows(scored: pa.Table, labelled: list[pa.Table]) -> pa.Table:
 def _write_samples(
     run: RunFolder, config: RunConfig, labels: dict[str, list[dict]], clips: set[str], objects: set[str]
 ) -> list[dict]:
-    """`samples`, from the kept objects of the kept clips; one file per labelling shard. Returns verdicts on the rest."""
+    """`samples`, from the kept objects of the kept clips; a file per labelling shard. Returns verdicts on the rest."""
     videos = run.read("videos")
     drops = []
     for shard in labels:

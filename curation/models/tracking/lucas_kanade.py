@@ -1,0 +1,248 @@
+"""Point tracks by pyramidal Lucas-Kanade, checked there and back, held together by the objects that points sit on.
+
+One sweep runs from the first frame to the last, one the other way; each takes a point from its own frame on. A point
+that is lost (it does not return, looks different, leaves its object's mask or the frame) goes on with the motion of
+its object's other points, and is taken up again where it looks as it did.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from pydantic import Field
+
+from curation.contract.config import Config
+from curation.contract.spans import scale_points
+from curation.models.tracking.body_motion import BodyMotion, body_motion
+from curation.models.tracking.mask_anchor import MaskAnchors
+from curation.models.tracking.patches import cut_patches, find_patch, likeness
+from curation.video.media import ClipFrames
+
+_LK_STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 15, 0.02)
+
+
+class LucasKanadeConfig(Config):
+    """Distances are px at working size (long side 512)."""
+
+    window: int = Field(default=17, ge=5, description="side of the window that is matched, px; odd")
+    levels: int = Field(default=4, ge=1, description="pyramid levels: a step of about 8 * 2^(levels-1) px is followed")
+    back_px: float = Field(default=1.0, gt=0, description="distance to the origin after tracking a step back")
+    patch: int = Field(default=15, ge=5, description="side of the patch that a point is recognised by, px; odd")
+    least_likeness: float = Field(default=0.55, description="a point that looks less like itself is lost")
+    find_likeness: float = Field(default=0.75, description="a lost point that looks as much like itself is found")
+    learn_likeness: float = Field(default=0.8, description="its look is learned only from such a good view")
+    learn_rate: float = Field(default=0.1, ge=0, le=1, description="share of a new view in what a point looks like")
+    body_px: float = Field(
+        default=4.0, gt=0, description="a point whose step differs more from its object's motion has slipped off it"
+    )
+    search_px: int = Field(default=10, ge=1, description="radius in which a lost point is looked for")
+    mask_px: int = Field(default=3, ge=0, description="a point this far off its object's mask is still on it")
+
+
+class LucasKanadeTracker:
+    """PointTracker that needs no weights."""
+
+    name: str = "lucas-kanade-1"
+
+    def __init__(self, config: LucasKanadeConfig | None = None) -> None:
+        self.config = config or LucasKanadeConfig()
+
+    def track(
+        self, clip: ClipFrames, queries: np.ndarray, masks: list[np.ndarray | None] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """See `PointTracker.track`. Queries that share a mask array belong to one object."""
+        queries = np.asarray(queries, np.float64).reshape(-1, 3)
+        scale_x, scale_y = clip.scale
+        places = scale_points(queries[:, 1:], 1 / scale_x, 1 / scale_y)
+        frames = queries[:, 0].astype(np.int64)
+        bodies = _Bodies.of(masks if masks is not None else [None] * len(queries))
+        points = np.zeros((clip.length, len(queries), 2), np.float32)
+        visible = np.zeros((clip.length, len(queries)), bool)
+        points[frames, np.arange(len(queries))] = places
+        visible[frames, np.arange(len(queries))] = _inside(places, clip.width, clip.height)
+        if len(queries):
+            for order in (range(clip.length), range(clip.length - 1, -1, -1)):
+                _Sweep(clip.gray, frames, bodies, points, visible, self.config).run(order)
+        return scale_points(points, scale_x, scale_y), visible
+
+
+@dataclass(frozen=True)
+class _Bodies:
+    """Which object each query belongs to, int64 [N], and each object's masks; a query without mask is alone."""
+
+    index: np.ndarray
+    masks: list[np.ndarray | None]
+
+    @staticmethod
+    def of(masks: Sequence[np.ndarray | None]) -> "_Bodies":
+        known: dict[int, int] = {}
+        kept: list[np.ndarray | None] = []
+        index = []
+        for mask in masks:
+            body = known.get(id(mask)) if mask is not None else None
+            if body is None:
+                body = len(kept)
+                kept.append(mask)
+                if mask is not None:
+                    known[id(mask)] = body
+            index.append(body)
+        return _Bodies(np.array(index, np.int64), kept)
+
+
+class _Sweep:
+    """One way through the clip; fills in `points` and `visible` from each query's frame on."""
+
+    def __init__(
+        self,
+        gray: np.ndarray,
+        frames: np.ndarray,
+        bodies: _Bodies,
+        points: np.ndarray,
+        visible: np.ndarray,
+        config: LucasKanadeConfig,
+    ) -> None:
+        self.gray = gray
+        self.frames = frames
+        self.body = bodies.index
+        self.masks = bodies.masks
+        self.points = points
+        self.visible = visible
+        self.config = config
+        count, side = len(frames), config.patch
+        self.look = np.zeros((count, side, side), np.float32)
+        self.seen_last = frames.copy()
+        self.velocity = np.zeros((len(bodies.masks), 2))
+        self.anchors = MaskAnchors(bodies.masks, count)
+
+    def run(self, order: range) -> None:
+        begun = np.zeros(len(self.frames), bool)
+        for step, now in enumerate(order):
+            if step:
+                self._advance(order[step - 1], now, np.flatnonzero(begun))
+            fresh = np.flatnonzero(self.frames == now)
+            begun[fresh] = True
+            self.look[fresh] = cut_patches(self.gray[now], self.points[now, fresh], self.config.patch)
+            seen = np.flatnonzero(begun & self.visible[now])
+            self.anchors.remember(now, seen, self.body[seen], self.points[now, seen])
+
+    def _advance(self, last: int, now: int, active: np.ndarray) -> None:
+        """Move the points `active` from frame `last` to its neighbour `now`."""
+        if active.size == 0:
+            return
+        height, width = self.gray.shape[1:]
+        seen = active[self.visible[last, active]]
+        flowed, returned = self._flow(last, now, self.points[last, seen])
+        motion = body_motion(
+            self.points[last, seen[returned]],
+            flowed[returned],
+            self.body[seen[returned]],
+            len(self.masks),
+            self.config.body_px,
+        )
+        carried = self._carry(motion, last, now, active)
+        self.points[now, active] = carried
+
+        # Those that were seen: keep where the flow led if nothing speaks against it.
+        place = dict(zip(active.tolist(), carried, strict=True))
+        expected = np.array([place[index] for index in seen.tolist()]).reshape(-1, 2)
+        view = cut_patches(self.gray[now], flowed, self.config.patch)
+        alike = likeness(view, self.look[seen])
+        with_body = np.linalg.norm(flowed - expected, axis=1) <= self.config.body_px
+        alone = motion.support[self.body[seen]] < 3
+        kept = returned & (with_body | alone) & (alike >= self.config.least_likeness)
+        kept &= _inside(flowed, width, height)
+        kept[kept] = self._on_body(now, seen[kept], flowed[kept])
+        self.points[now, seen[kept]] = flowed[kept]
+        self.visible[now, seen[kept]] = True
+        self._learn(seen[kept], view[kept], alike[kept])
+
+        # Those that were not, or are no longer: look for them where their object should have them.
+        lost = active[~self.visible[now, active]]
+        lost = lost[_inside(self.points[now, lost], width, height)]
+        lost = lost[self._on_body(now, lost, self.points[now, lost])]
+        self._find(now, lost[~np.isin(lost, seen)])
+        self.seen_last[active[self.visible[now, active]]] = now
+
+    def _flow(self, last: int, now: int, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where points [N, 2] went, and whether they come back to where they were, bool [N]."""
+        if len(start) == 0:
+            return np.empty((0, 2), np.float32), np.empty(0, bool)
+        before, after = self.gray[last], self.gray[now]
+        size, levels = (self.config.window, self.config.window), self.config.levels - 1
+        there, found, _ = cv2.calcOpticalFlowPyrLK(
+            before, after, start, np.empty_like(start), winSize=size, maxLevel=levels, criteria=_LK_STOP
+        )
+        back, found_back, _ = cv2.calcOpticalFlowPyrLK(
+            after, before, there, np.empty_like(start), winSize=size, maxLevel=levels, criteria=_LK_STOP
+        )
+        near = np.linalg.norm(back - start, axis=1) <= self.config.back_px
+        return there, near & (found[:, 0] == 1) & (found_back[:, 0] == 1)
+
+    def _carry(self, motion: BodyMotion, last: int, now: int, active: np.ndarray) -> np.ndarray:
+        """Where the objects' motion takes the points, float64 [N, 2]: what is known of those that are not seen."""
+        height, width = self.gray.shape[1:]
+        body = self.body[active]
+        held = motion.support > 0
+        step = motion.centre_after - motion.centre_before
+        self.velocity = np.where(held[:, None], 0.7 * self.velocity + 0.3 * step, self.velocity)
+        before = self.points[last, active].astype(np.float64)
+        carried = np.where(held[body, None], motion.apply(before, body), before + self.velocity[body])
+        adrift = np.flatnonzero(~held[body])
+        carried[adrift] = self.anchors.place(now, active[adrift], body[adrift], carried[adrift])
+        return np.clip(carried, (-width, -height), (2 * width, 2 * height))
+
+    def _on_body(self, now: int, index: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Whether places [N, 2] of points `index` [N] are on or near their objects' masks, bool [N]."""
+        height, width = self.gray.shape[1:]
+        on = np.ones(len(index), bool)
+        reach = self.config.mask_px
+        around = np.array([(x, y) for y in (-reach, 0, reach) for x in (-reach, 0, reach)])
+        cells = np.rint(places[:, None, :] + around).astype(np.int64)
+        xs, ys = cells[..., 0].clip(0, width - 1), cells[..., 1].clip(0, height - 1)
+        for body in np.unique(self.body[index]):
+            mask = self.masks[body]
+            if mask is not None:
+                mine = self.body[index] == body
+                on[mine] = mask[now][ys[mine], xs[mine]].any(axis=1)
+        return on
+
+    def _learn(self, index: np.ndarray, view: np.ndarray, alike: np.ndarray) -> None:
+        good = alike >= self.config.learn_likeness
+        rate = self.config.learn_rate
+        self.look[index[good]] = (1 - rate) * self.look[index[good]] + rate * view[good]
+
+    def _find(self, now: int, lost: np.ndarray) -> None:
+        """Take up points again that look like themselves near where they should be."""
+        if lost.size == 0:
+            return
+        found = [
+            find_patch(self.gray[now], self.look[index], self.points[now, index], self.config.search_px)
+            for index in lost
+        ]
+        ok = np.array([place is not None for place in found], bool)
+        if not ok.any():
+            return
+        index = lost[ok]
+        places = np.stack([place for place in found if place is not None])
+        alike = likeness(cut_patches(self.gray[now], places, self.config.patch), self.look[index])
+        height, width = self.gray.shape[1:]
+        taken = (alike >= self.config.find_likeness) & _inside(places, width, height)
+        taken[taken] = self._on_body(now, index[taken], places[taken])
+        for point, place in zip(index[taken], places[taken], strict=True):
+            self._join_gap(point, now, place)
+        self.visible[now, index[taken]] = True
+
+    def _join_gap(self, point: int, now: int, place: np.ndarray) -> None:
+        """Spread the error of a gap's extrapolation over the gap, so that the track has no jump at its end."""
+        last = int(self.seen_last[point])
+        way = 1 if now > last else -1
+        gap = np.arange(last + way, now + way, way)
+        error = place - self.points[now, point]
+        shares = np.arange(1, len(gap) + 1, dtype=np.float32) / len(gap)
+        self.points[gap, point] += shares[:, None] * error
+
+
+def _inside(places: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Whether places [N, 2] lie on a width x height picture, bool [N]."""
+    return ((places >= -0.5) & (places < (width - 0.5, height - 0.5))).all(axis=1)

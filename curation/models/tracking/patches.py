@@ -1,0 +1,61 @@
+"""What a point looks like: small patches around points, how alike they are, and where one is found again."""
+
+import cv2
+import numpy as np
+
+_NOISE = 2.0
+"""Deviation of sensor and codec noise, levels: contrast below it says nothing."""
+
+
+def cut_patches(gray: np.ndarray, points: np.ndarray, side: int) -> np.ndarray:
+    """float32 [N, side, side] patches of a uint8 [h, w] picture around points [N, 2], bilinear, border replicated."""
+    offsets = np.arange(side, dtype=np.float32) - side // 2
+    xs = points[:, 0, None, None] + offsets[None, None, :]
+    ys = points[:, 1, None, None] + offsets[None, :, None]
+    shape = (len(points), side, side)
+    map_x = np.broadcast_to(xs, shape).astype(np.float32).reshape(-1, side)
+    map_y = np.broadcast_to(ys, shape).astype(np.float32).reshape(-1, side)
+    picture = gray.astype(np.float32)
+    if len(points) == 0:
+        return np.empty(shape, np.float32)
+    return cv2.remap(picture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).reshape(shape)
+
+
+def likeness(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """How alike patches [N, k, k] are, float32 [N] in -1..1.
+
+    Luminance times correlation, as in structural similarity (Wang et al. 2004): a plain patch is like another plain
+    patch of the same brightness only.
+    """
+    size = first.shape[1] * first.shape[2]
+    one, two = first.reshape(-1, size), second.reshape(-1, size)
+    mean_one, mean_two = one.mean(axis=1), two.mean(axis=1)
+    luminance = (2 * mean_one * mean_two + 100) / (mean_one**2 + mean_two**2 + 100)
+    one, two = one - mean_one[:, None], two - mean_two[:, None]
+    floor = size * _NOISE**2
+    power = np.sqrt((one**2).sum(axis=1) * (two**2).sum(axis=1))
+    return luminance * ((one * two).sum(axis=1) + floor) / (power + floor)
+
+
+def find_patch(gray: np.ndarray, patch: np.ndarray, place: np.ndarray, radius: int) -> np.ndarray | None:
+    """The place [2] within `radius` px of `place` at which the patch [k, k] correlates best; None near the border."""
+    half = patch.shape[0] // 2
+    x, y = round(float(place[0])), round(float(place[1]))
+    reach = half + radius
+    left, top = max(0, x - reach), max(0, y - reach)
+    area = gray[top : y + reach + 1, left : x + reach + 1]
+    if min(area.shape) < patch.shape[0]:
+        return None
+    scores = cv2.matchTemplate(area, np.clip(patch, 0, 255).astype(np.uint8), cv2.TM_CCOEFF_NORMED)
+    _, _, _, (column, row) = cv2.minMaxLoc(scores)
+    dx, dy = _peak_offset(scores[row, :], column), _peak_offset(scores[:, column], row)
+    return np.array([left + column + half + dx, top + row + half + dy], np.float32)
+
+
+def _peak_offset(line: np.ndarray, index: int) -> float:
+    """Subpixel offset of a maximum: the vertex of the parabola through it and its neighbours."""
+    if not 0 < index < len(line) - 1:
+        return 0.0
+    before, peak, after = line[index - 1 : index + 2]
+    bend = before - 2 * peak + after
+    return float(np.clip(0.5 * (before - after) / bend, -0.5, 0.5)) if bend < 0 else 0.0

@@ -218,7 +218,7 @@ def test_the_stage_writes_shots(transnet, scene):
 @pytest.mark.slow
 def test_real_footage_every_transition_and_no_other(real_data):
     truth = {}
-    for row in csv.DictReader((real_data / "truth" / "transitions.csv").open()):
+    for row in csv.DictReader((real_data / "truth" / "transitions.csv").read_text().splitlines()):
         truth.setdefault(row["file"], []).append((row["type"], int(row["first_frame"]), int(row["last_frame"])))
     detector = TransNetV2Detector()
     for path in sorted((real_data / "clips").iterdir()):

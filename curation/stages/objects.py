@@ -15,7 +15,7 @@ from curation.contract.tables import Tables, records, table
 from curation.models.masks import MasksConfig, build_masks
 from curation.models.masks.protocol import MaskPrompt
 from curation.models.objects import ObjectsConfig, build_detector
-from curation.models.objects.motion_model import motion_model
+from curation.models.objects.motion_model import mask_motion, motion_model
 from curation.models.objects.protocol import Detection
 from curation.stages.clip_masks import Extents, mask_extents
 from curation.stages.discovery import discovery_grid
@@ -39,6 +39,9 @@ class ObjectsOverClipConfig(Config):
     join_seconds: float = Field(default=2.0, ge=0, description="longest absence after which an object is still itself")
     min_travel: float = Field(
         default=0.02, ge=0, description="least way through the scene, share of the frame diagonal"
+    )
+    min_flow: float = Field(
+        default=0.4, ge=0, description="least way that its texture moves, share of its mask's way: light only spreads"
     )
     min_own_travel: float = Field(
         default=0.35, ge=0, description="least way through the scene, in square roots of its area"
@@ -147,7 +150,9 @@ class ObjectsOverClip(ClipStage):
         travel = float(np.linalg.norm(smooth.max(0) - smooth.min(0)))
         size = float(np.sqrt(np.median(extents.areas[seen])))
         diagonal = float(np.hypot(clip.width, clip.height))
-        return travel >= self._config.min_travel * diagonal and travel >= self._config.min_own_travel * size
+        if travel < self._config.min_travel * diagonal or travel < self._config.min_own_travel * size:
+            return False
+        return own_motion(clip, masks, seen) >= self._config.min_flow * travel
 
     def _object_row(
         self, clip: ClipFrames, name: str, query: int, masks: np.ndarray, extents: Extents, detection: Detection
@@ -166,6 +171,27 @@ class ObjectsOverClip(ClipStage):
             "object_backend": self._detector.name,
             "mask_backend": self._masks.name,
         }
+
+
+def own_motion(clip: ClipFrames, masks: np.ndarray, seen: np.ndarray) -> float:
+    """How far the picture inside the masks moves relative to the camera, working px: the farthest it gets in all."""
+    model = motion_model(clip)
+    place, way = np.zeros(2), [np.zeros(2)]
+    for frame in seen[:-1]:
+        box = mask_box(masks[frame])
+        assert box is not None
+        whole = _crop(box)
+        flow = mask_motion(model.flow(frame, frame + 1), masks[frame][whole], whole, clip.height, clip.width)
+        centre = np.array([[[(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]]])
+        camera = cv2.perspectiveTransform(centre, model.path.between(frame, frame + 1)) - centre
+        place = place + flow - camera[0, 0]
+        way.append(place)
+    spread = np.ptp(np.array(way), axis=0)
+    return float(np.hypot(*spread))
+
+
+def _crop(box: Sequence[int]) -> tuple[slice, slice]:
+    return slice(box[1], box[3]), slice(box[0], box[2])
 
 
 def _solid(mask: np.ndarray) -> np.ndarray:

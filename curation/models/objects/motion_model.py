@@ -41,7 +41,7 @@ class MotionModel:
         return self._rest.moving(index)
 
     def flow(self, index: int, other: int) -> np.ndarray:
-        """float32 [fh, fw, 2]: motion in working px from frame `index` to frame `other`, on a coarse grid."""
+        """float16 [fh, fw, 2]: motion in working px from frame `index` to frame `other`, on a coarse grid."""
         if (index, other) not in self._flows:
             flow = self._dis.calc(self._shrunk(index), self._shrunk(other), None)
             flow = cv2.resize(flow, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
@@ -49,7 +49,7 @@ class MotionModel:
                 [self._clip.width / self._flow_size[0], self._clip.height / self._flow_size[1]], np.float32
             )
             self._flows[index, other] = flow.astype(np.float16)
-        return self._flows[index, other].astype(np.float32)
+        return self._flows[index, other]
 
     def _shrunk(self, index: int) -> np.ndarray:
         if index not in self._small:
@@ -62,3 +62,20 @@ def motion_model(clip: ClipFrames) -> MotionModel:
     if "motion_model" not in clip.cache:
         clip.cache["motion_model"] = MotionModel(clip)
     return clip.cache["motion_model"]
+
+
+def mask_motion(flow: np.ndarray, mask: np.ndarray, window: tuple[slice, slice], height: int, width: int) -> np.ndarray:
+    """Median of a coarse flow inside a mask; float64 [2], in the flow's unit.
+
+    Args:
+        flow: [fh, fw, 2], covers the whole frame of height x width px.
+        mask: [h, w], covers the rows and columns of `window`.
+    """
+    stride = 2 if np.count_nonzero(mask) > 200 else 1
+    ys, xs = np.nonzero(mask[::stride, ::stride])
+    if len(ys) == 0:
+        return np.zeros(2)
+    fh, fw = flow.shape[:2]
+    rows = np.minimum((ys * stride + window[0].start + 0.5) * fh / height, fh - 1).astype(int)
+    columns = np.minimum((xs * stride + window[1].start + 0.5) * fw / width, fw - 1).astype(int)
+    return np.median(flow[rows, columns].astype(np.float64), axis=0)

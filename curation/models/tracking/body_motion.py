@@ -14,27 +14,30 @@ class BodyMotion:
 
     Attributes:
         linear: float64 [G, 2, 2].
-        centre_before, centre_after: float64 [G, 2], px; x' = linear @ (x - centre_before) + centre_after.
+        centre, shift: float64 [G, 2], px; x' = linear @ (x - centre) + centre + shift.
         support: int64 [G], points that agree with it; the motion is the identity where there is none.
     """
 
     linear: np.ndarray
-    centre_before: np.ndarray
-    centre_after: np.ndarray
+    centre: np.ndarray
+    shift: np.ndarray
     support: np.ndarray
 
     def apply(self, points: np.ndarray, body: np.ndarray) -> np.ndarray:
         """Points [N, 2] of objects `body` [N] moved along, float64 [N, 2]."""
-        local = points - self.centre_before[body]
-        return np.einsum("nij,nj->ni", self.linear[body], local) + self.centre_after[body]
+        local = points - self.centre[body]
+        return np.einsum("nij,nj->ni", self.linear[body], local) + self.centre[body] + self.shift[body]
 
 
-def body_motion(before: np.ndarray, after: np.ndarray, body: np.ndarray, bodies: int, tolerance: float) -> BodyMotion:
+def body_motion(
+    before: np.ndarray, after: np.ndarray, trust: np.ndarray, body: np.ndarray, bodies: int, tolerance: float
+) -> BodyMotion:
     """Fit to points [N, 2] that went `before` -> `after`, of objects `body` int [N] in 0..bodies-1.
 
     Iteratively reweighted least squares with Tukey's weights, begun at each object's median step.
 
     Args:
+        trust: float64 [N, 2, 2], symmetric with eigenvalues in 0..1: how well each step is known along each direction.
         tolerance: px by which a point may disagree before it counts for nothing.
     """
     before, after = before.astype(np.float64), after.astype(np.float64)
@@ -48,9 +51,10 @@ def body_motion(before: np.ndarray, after: np.ndarray, body: np.ndarray, bodies:
     motion = BodyMotion(np.tile(np.eye(2), (bodies, 1, 1)), np.zeros((bodies, 2)), start, np.zeros(bodies, np.int64))
     for limit in (reach, np.maximum(tolerance, reach / 2), np.full(bodies, tolerance)):
         weights = np.maximum(0.0, 1 - (residual / limit[body]) ** 2) ** 2
-        motion = _weighted_fit(before, after, weights, body, bodies)
+        motion = _weighted_fit(before, step, start, trust * weights[:, None, None], body, bodies)
         residual = np.linalg.norm(motion.apply(before, body) - after, axis=1)
-    return motion
+    support = np.bincount(body[residual < tolerance], minlength=bodies)
+    return BodyMotion(motion.linear, motion.centre, motion.shift, support)
 
 
 def _median_by(values: np.ndarray, body: np.ndarray, bodies: int) -> np.ndarray:
@@ -61,19 +65,23 @@ def _median_by(values: np.ndarray, body: np.ndarray, bodies: int) -> np.ndarray:
 
 
 def _weighted_fit(
-    before: np.ndarray, after: np.ndarray, weights: np.ndarray, body: np.ndarray, bodies: int
+    before: np.ndarray, step: np.ndarray, start: np.ndarray, precision: np.ndarray, body: np.ndarray, bodies: int
 ) -> BodyMotion:
-    def total(values: np.ndarray) -> np.ndarray:
-        return np.bincount(body, weights * values, minlength=bodies)
-
-    mass = total(np.ones_like(weights))
-    safe = np.maximum(mass, 1e-12)[:, None]
-    centre_before = np.stack([total(before[:, 0]), total(before[:, 1])], axis=1) / safe
-    centre_after = np.stack([total(after[:, 0]), total(after[:, 1])], axis=1) / safe
-    p, q = before - centre_before[body], after - centre_after[body]
-    spread = total((p**2).sum(axis=1)) + _RIDGE
-    cosine = (total((p * q).sum(axis=1)) + _RIDGE) / spread
-    sine = total(p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0]) / spread
-    linear = np.stack([np.stack([cosine, -sine], axis=1), np.stack([sine, cosine], axis=1)], axis=1)
-    support = np.bincount(body[weights > 0.1], minlength=bodies)
-    return BodyMotion(linear, centre_before, centre_after, support)
+    """Solve for (grow, turn, x, y) with step = [[grow, -turn], [turn, grow]] (before - centre) + (x, y)."""
+    mass = 1e-9 + np.trace(precision, axis1=1, axis2=2)
+    total = np.bincount(body, mass, minlength=bodies)
+    safe = np.maximum(total, 1e-12)
+    centre = np.stack([np.bincount(body, mass * before[:, axis], minlength=bodies) / safe for axis in (0, 1)], axis=1)
+    x, y = (before - centre[body]).T
+    one, none = np.ones_like(x), np.zeros_like(x)
+    design = np.stack([np.stack([x, -y, one, none], axis=1), np.stack([y, x, none, one], axis=1)], axis=1)
+    weighted = design.swapaxes(1, 2) @ precision
+    left = np.zeros((bodies, 4, 4))
+    right = np.zeros((bodies, 4, 1))
+    np.add.at(left, body, weighted @ design)
+    # Relative to the median step, to which a body without trusted points falls back.
+    np.add.at(right, body, weighted @ (step - start[body])[..., None])
+    left += np.diag([_RIDGE, _RIDGE, 1e-3, 1e-3])
+    grow, turn, shift_x, shift_y = np.linalg.solve(left, right)[..., 0].T
+    linear = np.stack([np.stack([1 + grow, -turn], axis=1), np.stack([turn, 1 + grow], axis=1)], axis=1)
+    return BodyMotion(linear, centre, start + np.stack([shift_x, shift_y], axis=1), np.zeros(bodies, np.int64))

@@ -16,16 +16,19 @@ from curation.contract.config import Config
 from curation.contract.spans import scale_points
 from curation.models.tracking.body_motion import BodyMotion, body_motion
 from curation.models.tracking.mask_anchor import MaskAnchors
-from curation.models.tracking.patches import cut_patches, find_patch, likeness
+from curation.models.tracking.patches import cut_patches, find_patch, likeness, texture
 from curation.video.media import ClipFrames
 
 _LK_STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 15, 0.02)
+
+_FEW = 3
+"""Points of an object that must agree before the others are judged and placed by them."""
 
 
 class LucasKanadeConfig(Config):
     """Distances are px at working size (long side 512)."""
 
-    window: int = Field(default=17, ge=5, description="side of the window that is matched, px; odd")
+    window: int = Field(default=9, ge=5, description="side of the window that is matched, px; odd")
     levels: int = Field(default=4, ge=1, description="pyramid levels: a step of about 8 * 2^(levels-1) px is followed")
     back_px: float = Field(default=1.0, gt=0, description="distance to the origin after tracking a step back")
     patch: int = Field(default=15, ge=5, description="side of the patch that a point is recognised by, px; odd")
@@ -35,6 +38,9 @@ class LucasKanadeConfig(Config):
     learn_rate: float = Field(default=0.1, ge=0, le=1, description="share of a new view in what a point looks like")
     body_px: float = Field(
         default=4.0, gt=0, description="a point whose step differs more from its object's motion has slipped off it"
+    )
+    plain: float = Field(
+        default=4000.0, gt=0, description="summed squared gradient at which flow and object motion count the same"
     )
     search_px: int = Field(default=10, ge=1, description="radius in which a lost point is looked for")
     mask_px: int = Field(default=3, ge=0, description="a point this far off its object's mask is still on it")
@@ -113,6 +119,7 @@ class _Sweep:
         self.look = np.zeros((count, side, side), np.float32)
         self.seen_last = frames.copy()
         self.velocity = np.zeros((len(bodies.masks), 2))
+        self.enough = np.minimum(_FEW, np.bincount(bodies.index, minlength=len(bodies.masks)))
         self.anchors = MaskAnchors(bodies.masks, count)
 
     def run(self, order: range) -> None:
@@ -133,9 +140,11 @@ class _Sweep:
         height, width = self.gray.shape[1:]
         seen = active[self.visible[last, active]]
         flowed, returned = self._flow(last, now, self.points[last, seen])
+        trust = _trust(texture(self.look[seen]), self.config.plain)
         motion = body_motion(
             self.points[last, seen[returned]],
             flowed[returned],
+            trust[returned],
             self.body[seen[returned]],
             len(self.masks),
             self.config.body_px,
@@ -144,24 +153,24 @@ class _Sweep:
         self.points[now, active] = carried
 
         # Those that were seen: keep where the flow led if nothing speaks against it.
-        place = dict(zip(active.tolist(), carried, strict=True))
-        expected = np.array([place[index] for index in seen.tolist()]).reshape(-1, 2)
+        expected = carried[np.searchsorted(active, seen)]
+        with_body = np.linalg.norm(flowed - expected, axis=1) <= self.config.body_px
+        alone = motion.support[self.body[seen]] < _FEW
+        flowed = np.where(alone[:, None], flowed, _steadied(flowed, expected, trust)).astype(np.float32)
         view = cut_patches(self.gray[now], flowed, self.config.patch)
         alike = likeness(view, self.look[seen])
-        with_body = np.linalg.norm(flowed - expected, axis=1) <= self.config.body_px
-        alone = motion.support[self.body[seen]] < 3
         kept = returned & (with_body | alone) & (alike >= self.config.least_likeness)
         kept &= _inside(flowed, width, height)
-        kept[kept] = self._on_body(now, seen[kept], flowed[kept])
+        kept[kept] = self._on_body(now, seen[kept], flowed[kept], self.config.mask_px)
         self.points[now, seen[kept]] = flowed[kept]
         self.visible[now, seen[kept]] = True
         self._learn(seen[kept], view[kept], alike[kept])
 
-        # Those that were not, or are no longer: look for them where their object should have them.
+        # Those that were not, or are no longer: place them by those that are, and look for them there.
         lost = active[~self.visible[now, active]]
-        lost = lost[_inside(self.points[now, lost], width, height)]
-        lost = lost[self._on_body(now, lost, self.points[now, lost])]
-        self._find(now, lost[~np.isin(lost, seen)])
+        self._place_by_mates(now, lost, seen[kept])
+        lost = lost[~np.isin(lost, seen) & _inside(self.points[now, lost], width, height)]
+        self._find(now, lost[self._on_body(now, lost, self.points[now, lost], self.config.search_px)])
         self.seen_last[active[self.visible[now, active]]] = now
 
     def _flow(self, last: int, now: int, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -183,8 +192,8 @@ class _Sweep:
         """Where the objects' motion takes the points, float64 [N, 2]: what is known of those that are not seen."""
         height, width = self.gray.shape[1:]
         body = self.body[active]
-        held = motion.support > 0
-        step = motion.centre_after - motion.centre_before
+        held = motion.support >= self.enough
+        step = motion.shift
         self.velocity = np.where(held[:, None], 0.7 * self.velocity + 0.3 * step, self.velocity)
         before = self.points[last, active].astype(np.float64)
         carried = np.where(held[body, None], motion.apply(before, body), before + self.velocity[body])
@@ -192,11 +201,31 @@ class _Sweep:
         carried[adrift] = self.anchors.place(now, active[adrift], body[adrift], carried[adrift])
         return np.clip(carried, (-width, -height), (2 * width, 2 * height))
 
-    def _on_body(self, now: int, index: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """Whether places [N, 2] of points `index` [N] are on or near their objects' masks, bool [N]."""
+    def _place_by_mates(self, now: int, lost: np.ndarray, seen: np.ndarray) -> None:
+        """Place lost points where their object's seen points have gone since the frame in which each was last seen."""
+        pairs = np.stack([self.body[lost], self.seen_last[lost]], axis=1)
+        moves, which = np.unique(pairs, axis=0, return_inverse=True)
+        mates, of = [], []
+        for move, (body, then) in enumerate(moves):
+            both = seen[(self.body[seen] == body) & self.visible[then, seen]]
+            if both.size >= _FEW:
+                mates.append(both)
+                of.append(np.full(both.size, move))
+        if not mates:
+            return
+        mate, move = np.concatenate(mates), np.concatenate(of)
+        before, after = self.points[moves[move, 1], mate], self.points[now, mate]
+        trust = np.tile(np.eye(2), (len(mate), 1, 1))
+        motion = body_motion(before, after, trust, move, len(moves), 2 * self.config.body_px)
+        which = which.ravel()
+        sure = motion.support[which] >= _FEW
+        index = lost[sure]
+        self.points[now, index] = motion.apply(self.points[self.seen_last[index], index], which[sure])
+
+    def _on_body(self, now: int, index: np.ndarray, places: np.ndarray, reach: int) -> np.ndarray:
+        """Whether places [N, 2] of points `index` [N] are within `reach` px of their objects' masks, bool [N]."""
         height, width = self.gray.shape[1:]
         on = np.ones(len(index), bool)
-        reach = self.config.mask_px
         around = np.array([(x, y) for y in (-reach, 0, reach) for x in (-reach, 0, reach)])
         cells = np.rint(places[:, None, :] + around).astype(np.int64)
         xs, ys = cells[..., 0].clip(0, width - 1), cells[..., 1].clip(0, height - 1)
@@ -228,7 +257,7 @@ class _Sweep:
         alike = likeness(cut_patches(self.gray[now], places, self.config.patch), self.look[index])
         height, width = self.gray.shape[1:]
         taken = (alike >= self.config.find_likeness) & _inside(places, width, height)
-        taken[taken] = self._on_body(now, index[taken], places[taken])
+        taken[taken] = self._on_body(now, index[taken], places[taken], self.config.mask_px)
         for point, place in zip(index[taken], places[taken], strict=True):
             self._join_gap(point, now, place)
         self.visible[now, index[taken]] = True
@@ -241,6 +270,16 @@ class _Sweep:
         error = place - self.points[now, point]
         shares = np.arange(1, len(gap) + 1, dtype=np.float32) / len(gap)
         self.points[gap, point] += shares[:, None] * error
+
+
+def _trust(tensors: np.ndarray, plain: float) -> np.ndarray:
+    """Structure tensors [N, 2, 2] to how far flow is to be trusted along each direction: eigenvalues v / (v + plain)."""
+    return np.linalg.solve(tensors + plain * np.eye(2), tensors)
+
+
+def _steadied(flowed: np.ndarray, expected: np.ndarray, trust: np.ndarray) -> np.ndarray:
+    """Between where the flow led and where the object goes, [N, 2]: along an edge or on a plain patch flow is a guess."""
+    return expected + np.einsum("nij,nj->ni", trust, flowed - expected)
 
 
 def _inside(places: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -11,6 +11,8 @@ class MaskAnchors:
     def __init__(self, masks: Sequence[np.ndarray | None], points: int) -> None:
         self._boxes = [None if mask is None else _boxes(mask) for mask in masks]
         self._shapes = [None if mask is None else mask.shape[1:] for mask in masks]
+        self._size = np.zeros((len(masks), 2))
+        """Sides of the whole mask's box, px: a box that is smaller all at once is partly hidden."""
         self._offsets = np.full((points, 2, 2), np.nan)
         """[N, axis, (low, high)]: point minus that edge, px; nan before a whole mask was met."""
 
@@ -18,7 +20,11 @@ class MaskAnchors:
         """Points `index` [N] of objects `body` [N] are seen at `places` [N, 2] in frame `now`."""
         for one in np.unique(body):
             edges = self._edges(one, now)
-            if edges is not None and not np.isnan(edges).any():
+            if edges is None or np.isnan(edges).any():
+                continue
+            size = edges[:, 1] - edges[:, 0]
+            self._size[one] = np.maximum(size, 0.98 * self._size[one])
+            if (size >= 0.9 * self._size[one]).all():
                 mine = body == one
                 self._offsets[index[mine]] = places[mine, :, None] - edges
 

@@ -37,6 +37,19 @@ def likeness(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return luminance * ((one * two).sum(axis=1) + floor) / (power + floor)
 
 
+def texture(patches: np.ndarray) -> np.ndarray:
+    """Structure tensors of patches [N, k, k], float64 [N, 2, 2]: summed squared gradients, what noise gives taken off.
+
+    Large along a direction in which the patch can be located, zero along one in which it cannot.
+    """
+    down, across = np.gradient(patches, axis=(1, 2))
+    xx, yy, xy = ((a * b).sum(axis=(1, 2)) for a, b in ((across, across), (down, down), (across, down)))
+    noise = 0.5 * _NOISE**2 * patches.shape[1] * patches.shape[2]
+    tensors = np.stack([np.stack([xx, xy], axis=1), np.stack([xy, yy], axis=1)], axis=1).astype(np.float64)
+    values, vectors = np.linalg.eigh(tensors)
+    return (vectors * np.maximum(0.0, values - noise)[:, None, :]) @ vectors.swapaxes(1, 2)
+
+
 def find_patch(gray: np.ndarray, patch: np.ndarray, place: np.ndarray, radius: int) -> np.ndarray | None:
     """The place [2] within `radius` px of `place` at which the patch [k, k] correlates best; None near the border."""
     half = patch.shape[0] // 2

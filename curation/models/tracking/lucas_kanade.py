@@ -21,6 +21,8 @@ from curation.video.media import ClipFrames
 
 _LK_STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 15, 0.02)
 
+_TURNING = 0.004
+"""Change of an object's similarity a frame (0.2 degrees, 0.4 %) from which windows are turned along."""
 _FEW = 3
 """Points of an object that must agree before the others are judged and placed by them."""
 
@@ -139,16 +141,15 @@ class _Sweep:
             return
         height, width = self.gray.shape[1:]
         seen = active[self.visible[last, active]]
-        flowed, returned = self._flow(last, now, self.points[last, seen])
-        trust = _trust(texture(self.look[seen]), self.config.plain)
-        motion = body_motion(
-            self.points[last, seen[returned]],
-            flowed[returned],
-            trust[returned],
-            self.body[seen[returned]],
-            len(self.masks),
-            self.config.body_px,
+        flowed, returned = self._there_and_back(
+            self.gray[last], self.gray[now], self.points[last, seen], self.config.levels
         )
+        trust = _trust(texture(self.look[seen]), self.config.plain)
+        motion = self._motion(last, seen, flowed, returned, trust)
+        turning = np.flatnonzero(np.abs(motion.linear - np.eye(2)).max(axis=(1, 2))[self.body[seen]] > _TURNING)
+        if turning.size:
+            self._follow_turn(last, now, seen, turning, motion, flowed, returned)
+            motion = self._motion(last, seen, flowed, returned, trust)
         carried = self._carry(motion, last, now, active)
         self.points[now, active] = carried
 
@@ -173,20 +174,61 @@ class _Sweep:
         self._find(now, lost[self._on_body(now, lost, self.points[now, lost], self.config.search_px)])
         self.seen_last[active[self.visible[now, active]]] = now
 
-    def _flow(self, last: int, now: int, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Where points [N, 2] went, and whether they come back to where they were, bool [N]."""
+    def _there_and_back(
+        self, before: np.ndarray, after: np.ndarray, start: np.ndarray, levels: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Where points [N, 2] went between two pictures, and whether they come back to where they were, bool [N]."""
         if len(start) == 0:
             return np.empty((0, 2), np.float32), np.empty(0, bool)
-        before, after = self.gray[last], self.gray[now]
-        size, levels = (self.config.window, self.config.window), self.config.levels - 1
+        size = (self.config.window, self.config.window)
         there, found, _ = cv2.calcOpticalFlowPyrLK(
-            before, after, start, np.empty_like(start), winSize=size, maxLevel=levels, criteria=_LK_STOP
+            before, after, start, np.empty_like(start), winSize=size, maxLevel=levels - 1, criteria=_LK_STOP
         )
         back, found_back, _ = cv2.calcOpticalFlowPyrLK(
-            after, before, there, np.empty_like(start), winSize=size, maxLevel=levels, criteria=_LK_STOP
+            after, before, there, np.empty_like(start), winSize=size, maxLevel=levels - 1, criteria=_LK_STOP
         )
         near = np.linalg.norm(back - start, axis=1) <= self.config.back_px
         return there, near & (found[:, 0] == 1) & (found_back[:, 0] == 1)
+
+    def _motion(
+        self, last: int, seen: np.ndarray, flowed: np.ndarray, returned: np.ndarray, trust: np.ndarray
+    ) -> BodyMotion:
+        index = seen[returned]
+        return body_motion(
+            self.points[last, index],
+            flowed[returned],
+            trust[returned],
+            self.body[index],
+            len(self.masks),
+            self.config.body_px,
+        )
+
+    def _follow_turn(
+        self,
+        last: int,
+        now: int,
+        seen: np.ndarray,
+        turning: np.ndarray,
+        motion: BodyMotion,
+        flowed: np.ndarray,
+        returned: np.ndarray,
+    ) -> None:
+        """Correct, in place, the flow of points on objects that turn or grow: windows are compared upright.
+
+        Plain flow holds a window fixed, sees less than the whole turn, and the loss adds up from frame to frame.
+        """
+        start, body = self.points[last, seen[turning]], self.body[seen[turning]]
+        guess, linear = motion.apply(start, body), motion.linear[body]
+        side = 2 * self.config.window + 7
+        before = cut_patches(self.gray[last], start, side).astype(np.uint8).reshape(-1, side)
+        after = cut_patches(self.gray[now], guess, side, linear).astype(np.uint8).reshape(-1, side)
+        middle = np.stack([np.full(len(start), side // 2), np.arange(len(start)) * side + side // 2], axis=1)
+        middle = middle.astype(np.float32)
+        there, ok = self._there_and_back(before, after, middle, levels=1)
+        offset = there - middle
+        ok &= np.abs(offset).max(axis=1) <= self.config.window // 2
+        flowed[turning[ok]] = guess[ok] + np.einsum("nij,nj->ni", linear[ok], offset[ok])
+        returned[turning] = ok
 
     def _carry(self, motion: BodyMotion, last: int, now: int, active: np.ndarray) -> np.ndarray:
         """Where the objects' motion takes the points, float64 [N, 2]: what is known of those that are not seen."""

@@ -7,18 +7,24 @@ _NOISE = 2.0
 """Deviation of sensor and codec noise, levels: contrast below it says nothing."""
 
 
-def cut_patches(gray: np.ndarray, points: np.ndarray, side: int) -> np.ndarray:
-    """float32 [N, side, side] patches of a uint8 [h, w] picture around points [N, 2], bilinear, border replicated."""
-    offsets = np.arange(side, dtype=np.float32) - side // 2
-    xs = points[:, 0, None, None] + offsets[None, None, :]
-    ys = points[:, 1, None, None] + offsets[None, :, None]
+def cut_patches(gray: np.ndarray, points: np.ndarray, side: int, linear: np.ndarray | None = None) -> np.ndarray:
+    """float32 [N, side, side] patches of a uint8 [h, w] picture around points [N, 2], bilinear, border replicated.
+
+    Args:
+        linear: [N, 2, 2], patch offsets to picture offsets: undoes how the surroundings of a point turned and grew.
+    """
     shape = (len(points), side, side)
-    map_x = np.broadcast_to(xs, shape).astype(np.float32).reshape(-1, side)
-    map_y = np.broadcast_to(ys, shape).astype(np.float32).reshape(-1, side)
-    picture = gray.astype(np.float32)
     if len(points) == 0:
         return np.empty(shape, np.float32)
-    return cv2.remap(picture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).reshape(shape)
+    offsets = np.arange(side, dtype=np.float32) - side // 2
+    across, down = np.meshgrid(offsets, offsets)
+    if linear is None:
+        xs, ys = points[:, 0, None, None] + across, points[:, 1, None, None] + down
+    else:
+        turned = np.einsum("nij,jab->niab", linear, np.stack([across, down])) + points[:, :, None, None]
+        xs, ys = turned[:, 0], turned[:, 1]
+    maps = (grid.astype(np.float32).reshape(-1, side) for grid in (xs, ys))
+    return cv2.remap(gray, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).reshape(shape).astype(np.float32)
 
 
 def likeness(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -23,6 +23,8 @@ _LK_STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 15, 0.02)
 
 _TURNING = 0.004
 """Change of an object's similarity a frame (0.2 degrees, 0.4 %) from which windows are turned along."""
+_CHECK_EVERY = 4
+"""Frames between checks for points that slid away slowly."""
 _FEW = 3
 """Points of an object that must agree before the others are judged and placed by them."""
 
@@ -120,6 +122,8 @@ class _Sweep:
         count, side = len(frames), config.patch
         self.look = np.zeros((count, side, side), np.float32)
         self.seen_last = frames.copy()
+        self.reference = frames.copy()
+        """Last frame in which each point was seen and is believed to have been right."""
         self.velocity = np.zeros((len(bodies.masks), 2))
         self.enough = np.minimum(_FEW, np.bincount(bodies.index, minlength=len(bodies.masks)))
         self.anchors = MaskAnchors(bodies.masks, count)
@@ -166,13 +170,17 @@ class _Sweep:
         self.points[now, seen[kept]] = flowed[kept]
         self.visible[now, seen[kept]] = True
         self._learn(seen[kept], view[kept], alike[kept])
+        if now % _CHECK_EVERY == 0:
+            self._drop_strays(now, seen[kept])
 
         # Those that were not, or are no longer: place them by those that are, and look for them there.
         lost = active[~self.visible[now, active]]
-        self._place_by_mates(now, lost, seen[kept])
+        self._place_by_mates(now, lost, active[self.visible[now, active]])
         lost = lost[~np.isin(lost, seen) & _inside(self.points[now, lost], width, height)]
         self._find(now, lost[self._on_body(now, lost, self.points[now, lost], self.config.search_px)])
-        self.seen_last[active[self.visible[now, active]]] = now
+        still = active[self.visible[now, active]]
+        self.seen_last[still] = now
+        self.reference[still] = now
 
     def _there_and_back(
         self, before: np.ndarray, after: np.ndarray, start: np.ndarray, levels: int
@@ -243,9 +251,29 @@ class _Sweep:
         carried[adrift] = self.anchors.place(now, active[adrift], body[adrift], carried[adrift])
         return np.clip(carried, (-width, -height), (2 * width, 2 * height))
 
+    def _drop_strays(self, now: int, seen: np.ndarray) -> None:
+        """Give up points that slid away little by little: they no longer fit how their object as a whole has moved.
+
+        Judged against the points of the same object and query frame; a limber object has a wider tolerance.
+        """
+        pairs = np.stack([self.body[seen], self.frames[seen]], axis=1)
+        teams, team = np.unique(pairs, axis=0, return_inverse=True)
+        team = team.ravel()
+        before, after = self.points[self.frames[seen], seen], self.points[now, seen]
+        trust = np.tile(np.eye(2), (len(seen), 1, 1))
+        motion = body_motion(before, after, trust, team, len(teams), 2 * self.config.body_px)
+        residual = np.linalg.norm(motion.apply(before, team) - after, axis=1)
+        for index in range(len(teams)):
+            mine = team == index
+            if mine.sum() > _FEW:
+                limit = max(2 * self.config.body_px, 4 * float(np.median(residual[mine])))
+                strays = seen[mine & (residual > limit)]
+                self.visible[now, strays] = False
+                self.reference[strays] = self.frames[strays]
+
     def _place_by_mates(self, now: int, lost: np.ndarray, seen: np.ndarray) -> None:
-        """Place lost points where their object's seen points have gone since the frame in which each was last seen."""
-        pairs = np.stack([self.body[lost], self.seen_last[lost]], axis=1)
+        """Place lost points where their object's seen points have gone since the frame in which each was last right."""
+        pairs = np.stack([self.body[lost], self.reference[lost]], axis=1)
         moves, which = np.unique(pairs, axis=0, return_inverse=True)
         mates, of = [], []
         for move, (body, then) in enumerate(moves):
@@ -262,7 +290,7 @@ class _Sweep:
         which = which.ravel()
         sure = motion.support[which] >= _FEW
         index = lost[sure]
-        self.points[now, index] = motion.apply(self.points[self.seen_last[index], index], which[sure])
+        self.points[now, index] = motion.apply(self.points[self.reference[index], index], which[sure])
 
     def _on_body(self, now: int, index: np.ndarray, places: np.ndarray, reach: int) -> np.ndarray:
         """Whether places [N, 2] of points `index` [N] are within `reach` px of their objects' masks, bool [N]."""

@@ -16,7 +16,7 @@ from curation.contract.config import Config
 from curation.contract.spans import scale_points
 from curation.models.tracking.body_motion import BodyMotion, body_motion
 from curation.models.tracking.mask_anchor import MaskAnchors
-from curation.models.tracking.patches import cut_patches, find_patch, likeness, texture
+from curation.models.tracking.patches import cut_patches, find_patch, likeness, texture, turn_patches
 from curation.video.media import ClipFrames
 
 _LK_STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 15, 0.02)
@@ -121,6 +121,8 @@ class _Sweep:
         self.config = config
         count, side = len(frames), config.patch
         self.look = np.zeros((count, side, side), np.float32)
+        self.pose = np.tile(np.eye(2), (count, 1, 1))
+        """How each point's surroundings have turned and grown since its own frame; `look` is kept upright."""
         self.seen_last = frames.copy()
         self.reference = frames.copy()
         """Last frame in which each point was seen and is believed to have been right."""
@@ -148,12 +150,14 @@ class _Sweep:
         flowed, returned = self._there_and_back(
             self.gray[last], self.gray[now], self.points[last, seen], self.config.levels
         )
-        trust = _trust(texture(self.look[seen]), self.config.plain)
+        pose = self.pose[seen]
+        trust = _trust(pose @ texture(self.look[seen]) @ pose.swapaxes(1, 2), self.config.plain)
         motion = self._motion(last, seen, flowed, returned, trust)
         turning = np.flatnonzero(np.abs(motion.linear - np.eye(2)).max(axis=(1, 2))[self.body[seen]] > _TURNING)
         if turning.size:
             self._follow_turn(last, now, seen, turning, motion, flowed, returned)
             motion = self._motion(last, seen, flowed, returned, trust)
+        self.pose[active] = motion.linear[self.body[active]] @ self.pose[active]
         carried = self._carry(motion, last, now, active)
         self.points[now, active] = carried
 
@@ -162,7 +166,7 @@ class _Sweep:
         with_body = np.linalg.norm(flowed - expected, axis=1) <= self.config.body_px
         alone = motion.support[self.body[seen]] < _FEW
         flowed = np.where(alone[:, None], flowed, _steadied(flowed, expected, trust)).astype(np.float32)
-        view = cut_patches(self.gray[now], flowed, self.config.patch)
+        view = cut_patches(self.gray[now], flowed, self.config.patch, self.pose[seen])
         alike = likeness(view, self.look[seen])
         kept = returned & (with_body | alone) & (alike >= self.config.least_likeness)
         kept &= _inside(flowed, width, height)
@@ -316,15 +320,15 @@ class _Sweep:
         if lost.size == 0:
             return
         found = [
-            find_patch(self.gray[now], self.look[index], self.points[now, index], self.config.search_px)
-            for index in lost
+            find_patch(self.gray[now], look, place, self.config.search_px)
+            for look, place in zip(turn_patches(self.look[lost], self.pose[lost]), self.points[now, lost], strict=True)
         ]
         ok = np.array([place is not None for place in found], bool)
         if not ok.any():
             return
         index = lost[ok]
         places = np.stack([place for place in found if place is not None])
-        alike = likeness(cut_patches(self.gray[now], places, self.config.patch), self.look[index])
+        alike = likeness(cut_patches(self.gray[now], places, self.config.patch, self.pose[index]), self.look[index])
         height, width = self.gray.shape[1:]
         taken = (alike >= self.config.find_likeness) & _inside(places, width, height)
         taken[taken] = self._on_body(now, index[taken], places[taken], self.config.mask_px)

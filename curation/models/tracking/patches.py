@@ -27,6 +27,20 @@ def cut_patches(gray: np.ndarray, points: np.ndarray, side: int, linear: np.ndar
     return cv2.remap(gray, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).reshape(shape).astype(np.float32)
 
 
+def turn_patches(patches: np.ndarray, linear: np.ndarray) -> np.ndarray:
+    """Patches [N, k, k] as they look after their surroundings turned and grew by `linear` [N, 2, 2]."""
+    side = patches.shape[1]
+    offsets = np.arange(side) - side // 2
+    across, down = np.meshgrid(offsets, offsets)
+    source = np.einsum("nij,jab->niab", np.linalg.inv(linear), np.stack([across, down])) + side // 2
+    maps = source.astype(np.float32)
+    turned = [
+        cv2.remap(patch, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        for patch, (x, y) in zip(patches, maps, strict=True)
+    ]
+    return np.stack(turned) if turned else patches
+
+
 def likeness(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """How alike patches [N, k, k] are, float32 [N] in -1..1.
 

@@ -24,9 +24,11 @@ from curation.stages.events import FrameEventsConfig
 from curation.stages.identity import IdentityConfig
 from curation.stages.image_scores import ImageScoreConfig
 from curation.stages.objects import ObjectsOverClipConfig
+from curation.stages.query_points import QueryPointsConfig
 from curation.stages.region_boxes import RegionBoxesConfig
 from curation.stages.region_events import RegionEventsConfig
 from curation.stages.start_frames import StartFrameConfig
+from curation.stages.tracks import TracksConfig
 from curation.video.listing import InputConfig
 from curation.video.open import DecodeConfig
 
@@ -47,6 +49,8 @@ class RunConfig(Config):
     image_scores: ImageScoreConfig = ImageScoreConfig()
     camera: CameraConfig = CameraConfig()
     objects: ObjectsOverClipConfig = ObjectsOverClipConfig()
+    query_points: QueryPointsConfig = QueryPointsConfig()
+    tracks: TracksConfig = TracksConfig()
     events: FrameEventsConfig = FrameEventsConfig()
     region_boxes: RegionBoxesConfig = RegionBoxesConfig()
     region_events: RegionEventsConfig = RegionEventsConfig()

@@ -34,9 +34,14 @@ def kept_clips(run: RunFolder, config: RunConfig, refit: bool) -> dict[str, list
 
 def selection_fingerprint(run: RunFolder, config: RunConfig) -> str:
     """Changes when any input of `select` does."""
-    shards = run.shards(f"ledger/{analyse.PASS}") + run.shards(f"ledger/{label.PASS}")
+    committed = [
+        f"{row['item_id']} {row['bytes']} {row['fingerprint']} {row['state']} {row['clips']} {row['clip_errors']}"
+        for name, datasets in ((analyse.PASS, analyse.DATASETS), (label.PASS, label.DATASETS))
+        for rows in Ledger(run, name, datasets).entries().values()
+        for row in rows
+    ]
     parts = (config.rules, config.samples, config.split)
-    return ids.digest(str(config.seed), *(part.fingerprint() for part in parts), *shards)
+    return ids.digest(str(config.seed), *(part.fingerprint() for part in parts), *sorted(committed))
 
 
 def select(run: RunFolder, config: RunConfig, refit: bool) -> None:

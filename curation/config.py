@@ -15,6 +15,7 @@ from curation.contract.errors import UsageError
 from curation.engine.config import EngineConfig
 from curation.models.caption import CaptionConfig
 from curation.models.shots import ShotConfig
+from curation.models.tracking import TrackingConfig
 from curation.selection.rules import RulesConfig
 from curation.selection.samples import SamplesConfig
 from curation.selection.split import SplitConfig
@@ -50,6 +51,7 @@ class RunConfig(Config):
     camera: CameraConfig = CameraConfig()
     objects: ObjectsOverClipConfig = ObjectsOverClipConfig()
     query_points: QueryPointsConfig = QueryPointsConfig()
+    tracking: TrackingConfig = TrackingConfig()
     tracks: TracksConfig = TracksConfig()
     events: FrameEventsConfig = FrameEventsConfig()
     region_boxes: RegionBoxesConfig = RegionBoxesConfig()

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.config import PRESETS, RunConfig, dump_config, load_config, merge, override_config
+from curation.contract.config import Config
 from curation.contract.errors import BackendUnavailableError, UsageError
 from curation.models.camera import build_camera
 from curation.models.caption import build_captioner
@@ -17,7 +18,8 @@ from curation.models.masks import build_masks
 from curation.models.objects import build_detector
 from curation.models.quality import build_quality_scorer
 from curation.models.shots import build_shot_detector
-from curation.selection.rules import MOVABLE_CLASSES, RulesConfig, rules_of
+from curation.models.tracking import build_tracker
+from curation.selection.rules import MOVABLE_CLASSES, Bounds, Flag, Labels, RulesConfig, rules_of
 
 HEAVY = ("torch", "ray", "rapidocr", "transformers", "scenedetect", "onnxruntime", "polars")
 
@@ -101,6 +103,7 @@ class TestPresets:
             (build_detector, config.objects.detector, "oneformer", "objects.detector.backend"),
             (build_masks, config.objects.masks, "sam2", "objects.masks.backend"),
             (build_camera, config.camera, "vggt", "camera.backend"),
+            (build_tracker, config.tracking, "cotracker3", "tracking.backend"),
             (build_captioner, config.captions, "qwen", "captions.backend"),
         ]
         for build, section, backend, key in builds:
@@ -109,6 +112,19 @@ class TestPresets:
             # What the message says to set can be set.
             load_config("full", overrides=[str(caught.value).split("--set ")[1]])
             assert f"--set {key}=" in str(caught.value)
+
+    def test_every_setting_but_the_obvious_is_explained(self):
+        """A section's fields have a description, or say in their own docstring what they are."""
+
+        def unexplained(model, path=""):
+            for name, field in model.model_fields.items():
+                if isinstance(field.annotation, type) and issubclass(field.annotation, Config):
+                    if field.annotation not in (Bounds, Labels, Flag):
+                        yield from unexplained(field.annotation, f"{path}{name}.")
+                elif not field.description:
+                    yield path + name
+
+        assert set(unexplained(RunConfig)) <= {"split.train", "split.val", "split.bench"}
 
 
 class TestLayers:

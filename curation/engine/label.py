@@ -43,7 +43,7 @@ def labelling_stages(config: RunConfig) -> list[ClipStage]:
     return [
         ObjectsOverClip(config.objects),
         QueryPoints(config.query_points),
-        Tracks(config.tracks),
+        Tracks(config.tracks, config.tracking),
         FrameEvents(config.events),
         RegionBoxes(config.region_boxes),
         RegionEvents(config.region_events),

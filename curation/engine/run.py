@@ -85,7 +85,7 @@ def analysis_fingerprint(config: RunConfig) -> str:
 def label_fingerprint(config: RunConfig, analysis: str) -> str:
     """Changes when anything does that the labelling pass depends on, what it is built on included."""
     parts = (
-        *(config.objects, config.query_points, config.tracks, config.events),
+        *(config.objects, config.query_points, config.tracking, config.tracks, config.events),
         *(config.region_boxes, config.region_events, config.identity, config.captions),
     )
     return "-".join(("l" + CONTRACT_VERSION, ids.digest(analysis, *(part.fingerprint() for part in parts))))

@@ -1,4 +1,4 @@
-"""Tubes of one object that was out of sight for a while, joined: behind a tree, or out of the frame and back."""
+"""Tubes of one object, joined: pieces that move as one, and stays before and after it was out of sight."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,10 @@ from curation.video.media import ClipFrames
 _LIKENESS = 0.8  # least Bhattacharyya coefficient of the colours before and after
 _SIZES = 2.5  # largest ratio of the areas before and after
 _LOOK = 12  # frames on either side of the gap that colours and sizes are taken from
-_OVERLAP = 2  # frames in which both tubes may be seen: masks at the edge of the gap are unsure
+_TOGETHER = 0.7  # share of the frames of either that pieces of one object must share
+_PIECE_GAP = 0.12  # gap between pieces of one object, in lengths of the longer one
+_PIECE_WANDER = 0.25  # how far pieces may shift against one another, in the same lengths
+_OVERLAP = 6  # frames in which both tubes may be seen: masks at the edge of the gap are unsure
 
 Tube = tuple[np.ndarray, Detection]
 """Masks over the clip, bool [T, h, w], and the detection they began with."""
@@ -34,6 +37,39 @@ def join_tubes(clip: ClipFrames, tubes: list[Tube], longest_seconds: float) -> l
         _, first, second = max(pairs, key=lambda pair: (pair[0], -pair[1], -pair[2]))
         joined = (tubes[first][0] | tubes[second][0], tubes[first][1])
         tubes = [tube for index, tube in enumerate(tubes) if index not in (first, second)] + [joined]
+
+
+def join_pieces(tubes: list[Tube]) -> list[Tube]:
+    """Join what lives at the same time, close together, and keeps its place relative to each other while moving."""
+    tubes = list(tubes)
+    while True:
+        extents = [mask_extents(masks) for masks, _ in tubes]
+        pairs = [
+            (first, second)
+            for first in range(len(tubes))
+            for second in range(first + 1, len(tubes))
+            if _one_piece(extents[first], extents[second])
+        ]
+        if not pairs:
+            return tubes
+        first, second = pairs[0]
+        tubes[first] = (tubes[first][0] | tubes[second][0], tubes[first][1])
+        del tubes[second]
+
+
+def _one_piece(a: Extents, b: Extents) -> bool:
+    both = (a.areas > 0) & (b.areas > 0)
+    either = (a.areas > 0) | (b.areas > 0)
+    if np.count_nonzero(both) < max(5, _TOGETHER * np.count_nonzero(either)):
+        return False
+    one, two = a.boxes[both], b.boxes[both]
+    apart = np.maximum(np.maximum(one[:, :2], two[:, :2]) - np.minimum(one[:, 2:], two[:, 2:]), 0).max(axis=1)
+    larger = np.maximum((one[:, 2:] - one[:, :2]).max(axis=1), (two[:, 2:] - two[:, :2]).max(axis=1))
+    if np.median(apart - _PIECE_GAP * larger) > 2:
+        return False
+    offset = (one[:, :2] + one[:, 2:] - two[:, :2] - two[:, 2:]) / 2
+    wander = np.hypot(*(np.percentile(offset, 90, axis=0) - np.percentile(offset, 10, axis=0)))
+    return bool(wander < _PIECE_WANDER * np.median(larger) + 2)
 
 
 class _Side(NamedTuple):

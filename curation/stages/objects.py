@@ -19,7 +19,7 @@ from curation.models.objects.motion_model import mask_motion, motion_model
 from curation.models.objects.protocol import Detection
 from curation.stages.clip_masks import Extents, mask_extents
 from curation.stages.discovery import discovery_grid
-from curation.stages.join_tubes import join_tubes
+from curation.stages.join_tubes import join_pieces, join_tubes
 from curation.stages.stage import ClipStage
 from curation.video.media import ClipFrames
 
@@ -43,6 +43,13 @@ class ObjectsOverClipConfig(Config):
     min_flow: float = Field(
         default=0.4, ge=0, description="least way that its texture moves, share of its mask's way: light only spreads"
     )
+    min_persistence: float = Field(
+        default=0.6,
+        ge=0,
+        le=1,
+        description="least overlap of its masks in neighbouring frames: waves change all the time",
+    )
+    min_seen: float = Field(default=0.5, ge=0, le=1, description="least share of the frames of its life it is seen in")
     min_own_travel: float = Field(
         default=0.35, ge=0, description="least way through the scene, in square roots of its area"
     )
@@ -128,7 +135,7 @@ class ObjectsOverClip(ClipStage):
                     taken |= masks
                 else:
                     refused |= masks
-        tubes = join_tubes(clip, tubes, self._config.join_seconds)
+        tubes = join_tubes(clip, join_pieces(tubes), self._config.join_seconds)
         tubes.sort(key=lambda tube: -np.count_nonzero(tube[0]))
         return tubes[: self._config.max_objects]
 
@@ -151,6 +158,10 @@ class ObjectsOverClip(ClipStage):
         size = float(np.sqrt(np.median(extents.areas[seen])))
         diagonal = float(np.hypot(clip.width, clip.height))
         if travel < self._config.min_travel * diagonal or travel < self._config.min_own_travel * size:
+            return False
+        if shape_persistence(masks, seen) < self._config.min_persistence:
+            return False
+        if len(seen) < self._config.min_seen * (seen[-1] - seen[0] + 1):
             return False
         return own_motion(clip, masks, seen) >= self._config.min_flow * travel
 
@@ -188,6 +199,36 @@ def own_motion(clip: ClipFrames, masks: np.ndarray, seen: np.ndarray) -> float:
         way.append(place)
     spread = np.ptp(np.array(way), axis=0)
     return float(np.hypot(*spread))
+
+
+def shape_persistence(masks: np.ndarray, seen: np.ndarray) -> float:
+    """Median IoU of the masks of neighbouring frames laid over one another, 0..1."""
+    pairs = [frame for frame in seen[:-1] if masks[frame + 1].any()]
+    pairs = pairs[:: max(1, len(pairs) // 30)]
+    if not pairs:
+        return 0.0
+    overlaps = []
+    for frame in pairs:
+        a, b = _centred(masks[frame]), _centred(masks[frame + 1])
+        height, width = np.maximum(a.shape, b.shape)
+        a, b = _padded(a, height, width), _padded(b, height, width)
+        overlaps.append(np.count_nonzero(a & b) / np.count_nonzero(a | b))
+    return float(np.median(overlaps))
+
+
+def _centred(mask: np.ndarray) -> np.ndarray:
+    """The mask cut out, its centre of mass in the middle."""
+    ys, xs = np.nonzero(mask)
+    y, x = round(ys.mean()), round(xs.mean())
+    tall, wide = int(np.abs(ys - y).max()), int(np.abs(xs - x).max())
+    cut = np.zeros((2 * tall + 1, 2 * wide + 1), bool)
+    cut[ys - y + tall, xs - x + wide] = True
+    return cut
+
+
+def _padded(mask: np.ndarray, height: int, width: int) -> np.ndarray:
+    y, x = (height - mask.shape[0]) // 2, (width - mask.shape[1]) // 2
+    return np.pad(mask, ((y, y), (x, x)))
 
 
 def _crop(box: Sequence[int]) -> tuple[slice, slice]:

@@ -152,7 +152,7 @@ class _Follower:
         evidence = window.of(self._model.evidence[self._index])
         alone = _foreground(evidence, mine, free)
         contested = bool(rival.any()) and _touch(mine, rival & (1 - mine))
-        contested |= np.count_nonzero(alone & rival) > max(20.0, 0.05 * memory.area)
+        contested = contested or int(np.count_nonzero(alone & rival)) > max(20.0, 0.05 * memory.area)
         if contested:
             moved = self._aligned(moved)
             mine = _carried(memory.visible, old, moved, window)
@@ -224,7 +224,7 @@ class _Follower:
             return None, True
         known = cv2.dilate(_fetched(memory.other, self._pull(window), old), _SQUARE_5)
         self._carry(memory.velocity, window)
-        new = self._likely(self._index, window) & self._free(window) & (1 - known)
+        new = np.asarray(self._likely(self._index, window) & self._free(window) & (1 - known), np.uint8)
         new = cv2.morphologyEx(new, cv2.MORPH_OPEN, _SQUARE_3)
         count, labels, stats, _ = cv2.connectedComponentsWithStats(new)
         best, best_score = None, self._config.min_likeness
@@ -266,7 +266,7 @@ class _Follower:
 
         A loose piece is close to the object, smaller, and moves as it does.
         """
-        everything = self._likely(index, window) & (1 - cv2.dilate(mine, _SQUARE_3))
+        everything = np.asarray(self._likely(index, window) & (1 - cv2.dilate(mine, _SQUARE_3)), np.uint8)
         if not everything.any():
             return everything
         count, labels, stats, _ = cv2.connectedComponentsWithStats(everything)
@@ -390,7 +390,7 @@ def _meeting(found: np.ndarray, mine: np.ndarray) -> np.ndarray:
         gap_x = np.maximum(left - (left[main] + width[main]), left[main] - (left + width))
         gap_y = np.maximum(top - (top[main] + height[main]), top[main] - (top + height))
         keep &= np.maximum(gap_x, gap_y) <= 4 + 0.2 * np.sqrt(size[main])
-    return np.take(keep, labels).astype(np.uint8)
+    return keep[np.asarray(labels, np.intp)].astype(np.uint8)
 
 
 def _filled(mask: np.ndarray) -> np.ndarray:

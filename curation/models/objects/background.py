@@ -12,14 +12,16 @@ import numpy as np
 from curation.models.objects.stabilise import CameraPath
 
 _SAMPLES = 31  # frames a scene picture is made of
-_WINDOW_SAMPLES = 17  # the same for a sliding window
-_WINDOW_STEP = 12  # frames between two windows, at most
-_WINDOW_SHIFT = 0.10  # camera motion between two windows, share of the longer side, at most
+_WINDOW_SAMPLES = 13  # the same for a sliding window
+_WINDOW_STEP = 16  # frames between two windows, at most
+_WINDOW_SHIFT = 0.12  # camera motion between two windows, share of the longer side, at most
 _SCENE_GROWTH = 1.7  # a scene wider than this many frame areas is done in windows
 _MOTION_SIDE = 256  # longer side of the pictures dense flow is computed in, px
 _MOTION_SECONDS = 0.2  # between the two frames that tell what is at rest
 _MOTION_PX = 0.5  # residual flow over that time, at flow size, that counts as moving
 _MIN_REST = 3  # rest samples that a background pixel needs
+_BLOCK_ROWS = 16  # rows sorted at a time: small enough for the processor's cache
+_UNREST = 8  # least noise, grey levels, where nothing was ever at rest
 _NOISE = (1.0, 14.0)  # least and largest noise scale, grey levels
 _MISS = 12.0  # grey levels beyond noise at which a pixel counts as foreground: evidence 64 of 255
 
@@ -71,7 +73,7 @@ class Background:
         frame = self._frames[index]
         colour, noise, known = self.seen(index)
         colour = _same_exposure(colour, frame, known)
-        return _departure(frame, colour, noise, known)
+        return _departure(frame, colour, noise, known, slack_px=2 if len(self._pictures) > 1 else 1)
 
     def seen(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The background as frame `index` would show it: colour [h, w, 3], noise [h, w], known [h, w], all uint8."""
@@ -117,7 +119,7 @@ class RestFinder:
             there = cv2.warpPerspective(there, self._path.between(other, index), size, borderMode=cv2.BORDER_REPLICATE)
         a = cv2.resize(self._gray[index], self._small, interpolation=cv2.INTER_AREA)
         b = cv2.resize(there, self._small, interpolation=cv2.INTER_AREA)
-        flow = self._flow.calc(a, b, None)
+        flow = self._flow.calc(a, b, None)  # pyright: ignore
         change = cv2.boxFilter(cv2.absdiff(a, b), -1, (9, 9))
         return (np.hypot(flow[..., 0], flow[..., 1]) > _MOTION_PX) & (change > 3)
 
@@ -141,12 +143,10 @@ def _scene_picture(
 ) -> ScenePicture:
     """Median of the samples at rest; where nothing was ever at rest, median of what was seen at all."""
     stack, seen, still = _registered(frames, path, samples, rest, from_scene, canvas)
-    plain, _, count = _median(stack, seen)
-    calm, noise, calm_count = _median(stack, seen & still)
-    least = min(_MIN_REST, len(samples))
-    enough = calm_count >= least
-    colour = np.where(enough[..., None], calm, plain)
-    noise = np.where(enough, noise, 8 * 4).astype(np.uint8)
+    calm = seen & still
+    enough = calm.sum(0) >= min(_MIN_REST, len(samples))
+    colour, noise, count = _median(stack, np.where(enough, calm, seen))
+    noise = np.where(enough, noise, np.maximum(noise, _UNREST * 4)).astype(np.uint8)
     return ScenePicture(colour, noise, (count > 0).astype(np.uint8) * 255, from_scene)
 
 
@@ -183,27 +183,37 @@ def _median(stack: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarra
     the two sides' 18 % quantile distances: an object that passes disturbs one side, flicker and foliage both.
     """
     count = len(stack)
+    number = valid.sum(0)
+    middle = np.clip((count - number + 1) // 2 + number // 2, 0, count - 1)
+    reach = (0.18 * number).astype(int)
+    low, high = np.maximum(middle - reach, 0), np.minimum(middle + reach, count - 1)
+    centre = np.empty(stack.shape[1:], np.uint8)
+    noise = np.empty(stack.shape[1:3], np.uint8)
+    for top in range(0, stack.shape[1], _BLOCK_ROWS):
+        part = slice(top, top + _BLOCK_ROWS)
+        ordered = _ordered(stack[:, part], valid[:, part])
+        centre[part] = _take(ordered, middle[part])
+        below = cv2.absdiff(centre[part], _take(ordered, low[part])).max(2)
+        above = cv2.absdiff(_take(ordered, high[part]), centre[part]).max(2)
+        noise[part] = np.clip(np.minimum(below, above) * 1.6, *_NOISE) * 4
+    return centre, noise, number
+
+
+def _ordered(stack: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """A copy of the stack, each pixel's samples sorted, the invalid ones half at either end."""
     ordered = stack.copy()
     odd = np.zeros(valid.shape[1:], bool)
-    for row in range(count):
-        invalid = ~valid[row]
-        ordered[row][invalid & odd] = 255
-        ordered[row][invalid & ~odd] = 0
-        odd ^= invalid
-    for turn in range(count):  # odd-even transposition sort: minimum and maximum run at memory speed
-        for row in range(turn % 2, count - 1, 2):
-            low = np.minimum(ordered[row], ordered[row + 1])
-            np.maximum(ordered[row], ordered[row + 1], out=ordered[row + 1])
-            ordered[row] = low
-    number = valid.sum(0)
-    first = (count - number + 1) // 2
-    middle = np.clip(first + number // 2, 0, count - 1)
-    reach = (0.18 * number).astype(int)
-    centre = _take(ordered, middle)
-    below = cv2.absdiff(centre, _take(ordered, np.maximum(middle - reach, 0))).max(2)
-    above = cv2.absdiff(_take(ordered, np.minimum(middle + reach, count - 1)), centre).max(2)
-    noise = np.clip(np.minimum(below, above) * 1.6, *_NOISE) * 4
-    return centre, noise.astype(np.uint8), number
+    for row in range(len(stack)):
+        if not valid[row].all():
+            invalid = ~valid[row]
+            ordered[row][invalid] = np.where(odd[invalid], 255, 0)[:, None]
+            odd ^= invalid
+    for turn in range(len(stack)):  # odd-even transposition sort: minimum and maximum run at memory speed
+        a, b = ordered[turn % 2 : -1 : 2], ordered[turn % 2 + 1 :: 2]
+        low = np.minimum(a, b)
+        np.maximum(a, b, out=b)
+        a[:] = low
+    return ordered
 
 
 def _take(ordered: np.ndarray, position: np.ndarray) -> np.ndarray:
@@ -340,10 +350,10 @@ def _tone_curve(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _departure(
-    frame: np.ndarray, colour: np.ndarray, noise: np.ndarray, known: np.ndarray
+    frame: np.ndarray, colour: np.ndarray, noise: np.ndarray, known: np.ndarray, slack_px: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Distance of every pixel to what the background holds within one pixel of it, in units of noise, and shadows."""
-    kernel = np.ones((3, 3), np.uint8)
+    """Distance of every pixel to what the background holds within `slack_px` of it, in units of noise, and shadows."""
+    kernel = np.ones((2 * slack_px + 1, 2 * slack_px + 1), np.uint8)
     above = cv2.subtract(frame, cv2.dilate(colour, kernel))
     below = cv2.subtract(cv2.erode(colour, kernel), frame)
     miss = cv2.blur(cv2.add(above, below), (3, 3))

@@ -43,7 +43,7 @@ class MotionModel:
     def flow(self, index: int, other: int) -> np.ndarray:
         """float16 [fh, fw, 2]: motion in working px from frame `index` to frame `other`, on a coarse grid."""
         if (index, other) not in self._flows:
-            flow = self._dis.calc(self._shrunk(index), self._shrunk(other), None)
+            flow = self._dis.calc(self._shrunk(index), self._shrunk(other), None)  # pyright: ignore
             flow = cv2.resize(flow, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
             flow *= np.array(
                 [self._clip.width / self._flow_size[0], self._clip.height / self._flow_size[1]], np.float32

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_RIDGE = 60.0
-"""Squared px added to the spread of an object's points: a handful of close points says little about turn and scale."""
+_PRIOR_PX2 = 60.0
+"""Spread of points, squared px, that says as much about turn and growth as the step before does."""
+_LEAST_PX2 = 1.0
+"""The same against no turn and no growth, when nothing is known of the step before."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,13 @@ class BodyMotion:
 
 
 def body_motion(
-    before: np.ndarray, after: np.ndarray, trust: np.ndarray, body: np.ndarray, bodies: int, tolerance: float
+    before: np.ndarray,
+    after: np.ndarray,
+    trust: np.ndarray,
+    body: np.ndarray,
+    bodies: int,
+    tolerance: float,
+    prior: np.ndarray | None = None,
 ) -> BodyMotion:
     """Fit to points [N, 2] that went `before` -> `after`, of objects `body` int [N] in 0..bodies-1.
 
@@ -39,7 +47,10 @@ def body_motion(
     Args:
         trust: float64 [N, 2, 2], symmetric with eigenvalues in 0..1: how well each step is known along each direction.
         tolerance: px by which a point may disagree before it counts for nothing.
+        prior: [G, 2, 2], how each object turned and grew in the step before; a few close points say little of it.
     """
+    ridge = _LEAST_PX2 if prior is None else _PRIOR_PX2
+    prior = np.tile(np.eye(2), (bodies, 1, 1)) if prior is None else prior
     before, after = before.astype(np.float64), after.astype(np.float64)
     step = after - before
     start = np.zeros((bodies, 2))
@@ -51,7 +62,7 @@ def body_motion(
     motion = BodyMotion(np.tile(np.eye(2), (bodies, 1, 1)), np.zeros((bodies, 2)), start, np.zeros(bodies, np.int64))
     for limit in (reach, np.maximum(tolerance, reach / 2), np.full(bodies, tolerance)):
         weights = np.maximum(0.0, 1 - (residual / limit[body]) ** 2) ** 2
-        motion = _weighted_fit(before, step, start, trust * weights[:, None, None], body, bodies)
+        motion = _weighted_fit(before, step, start, trust * weights[:, None, None], body, prior, ridge)
         residual = np.linalg.norm(motion.apply(before, body) - after, axis=1)
     support = np.bincount(body[residual < tolerance], minlength=bodies)
     return BodyMotion(motion.linear, motion.centre, motion.shift, support)
@@ -65,9 +76,16 @@ def _median_by(values: np.ndarray, body: np.ndarray, bodies: int) -> np.ndarray:
 
 
 def _weighted_fit(
-    before: np.ndarray, step: np.ndarray, start: np.ndarray, precision: np.ndarray, body: np.ndarray, bodies: int
+    before: np.ndarray,
+    step: np.ndarray,
+    start: np.ndarray,
+    precision: np.ndarray,
+    body: np.ndarray,
+    prior: np.ndarray,
+    ridge: float,
 ) -> BodyMotion:
     """Solve for (grow, turn, x, y) with step = [[grow, -turn], [turn, grow]] (before - centre) + (x, y)."""
+    bodies = len(prior)
     mass = 1e-9 + np.trace(precision, axis1=1, axis2=2)
     total = np.bincount(body, mass, minlength=bodies)
     safe = np.maximum(total, 1e-12)
@@ -81,7 +99,9 @@ def _weighted_fit(
     np.add.at(left, body, weighted @ design)
     # Relative to the median step, to which a body without trusted points falls back.
     np.add.at(right, body, weighted @ (step - start[body])[..., None])
-    left += np.diag([_RIDGE, _RIDGE, 1e-3, 1e-3])
+    left += np.diag([ridge, ridge, 1e-3, 1e-3])
+    right[:, 0, 0] += ridge * (prior[:, 0, 0] - 1)
+    right[:, 1, 0] += ridge * prior[:, 1, 0]
     grow, turn, shift_x, shift_y = np.linalg.solve(left, right)[..., 0].T
     linear = np.stack([np.stack([1 + grow, -turn], axis=1), np.stack([turn, 1 + grow], axis=1)], axis=1)
     return BodyMotion(linear, centre, start + np.stack([shift_x, shift_y], axis=1), np.zeros(bodies, np.int64))

@@ -25,6 +25,8 @@ _TURNING = 0.004
 """Change of an object's similarity a frame (0.2 degrees, 0.4 %) from which windows are turned along."""
 _CHECK_EVERY = 4
 """Frames between checks for points that slid away slowly."""
+_GOES_ON = 0.9
+"""Share of an object's turn and growth that is expected again in the next frame."""
 _FEW = 3
 """Points of an object that must agree before the others are judged and placed by them."""
 
@@ -127,6 +129,7 @@ class _Sweep:
         self.reference = frames.copy()
         """Last frame in which each point was seen and is believed to have been right."""
         self.velocity = np.zeros((len(bodies.masks), 2))
+        self.turn = np.tile(np.eye(2), (len(bodies.masks), 1, 1))
         self.enough = np.minimum(_FEW, np.bincount(bodies.index, minlength=len(bodies.masks)))
         self.anchors = MaskAnchors(bodies.masks, count)
 
@@ -163,12 +166,14 @@ class _Sweep:
 
         # Those that were seen: keep where the flow led if nothing speaks against it.
         expected = carried[np.searchsorted(active, seen)]
-        with_body = np.linalg.norm(flowed - expected, axis=1) <= self.config.body_px
         alone = motion.support[self.body[seen]] < _FEW
-        flowed = np.where(alone[:, None], flowed, _steadied(flowed, expected, trust)).astype(np.float32)
+        firm = returned & (alone | (np.linalg.norm(flowed - expected, axis=1) <= self.config.body_px))
+        trust = np.where(alone[:, None, None], np.eye(2), np.where(firm[:, None, None], trust, 0.0))
+        flowed = _steadied(flowed, expected, trust).astype(np.float32)
         view = cut_patches(self.gray[now], flowed, self.config.patch, self.pose[seen])
         alike = likeness(view, self.look[seen])
-        kept = returned & (with_body | alone) & (alike >= self.config.least_likeness)
+        # A plain patch gives no flow, yet its object takes it along: it is seen as long as it looks right there.
+        kept = (firm & (alike >= self.config.least_likeness)) | (~alone & (alike >= self.config.find_likeness))
         kept &= _inside(flowed, width, height)
         kept[kept] = self._on_body(now, seen[kept], flowed[kept], self.config.mask_px)
         self.points[now, seen[kept]] = flowed[kept]
@@ -213,6 +218,7 @@ class _Sweep:
             self.body[index],
             len(self.masks),
             self.config.body_px,
+            self.turn,
         )
 
     def _follow_turn(
@@ -248,6 +254,7 @@ class _Sweep:
         body = self.body[active]
         held = motion.support >= self.enough
         step = motion.shift
+        self.turn = np.where(held[:, None, None], np.eye(2) + _GOES_ON * (motion.linear - np.eye(2)), np.eye(2))
         self.velocity = np.where(held[:, None], 0.7 * self.velocity + 0.3 * step, self.velocity)
         before = self.points[last, active].astype(np.float64)
         carried = np.where(held[body, None], motion.apply(before, body), before + self.velocity[body])

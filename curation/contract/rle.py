@@ -38,6 +38,8 @@ def encode_crop(crop: np.ndarray, x0: int, y0: int, height: int, width: int) -> 
     # Runs that reach the bottom of one column and go on at the top of the next are one run.
     joined = np.flatnonzero(edges[1:-1:2] == edges[2::2])
     edges = np.delete(edges, np.concatenate([2 * joined + 1, 2 * joined + 2]))
-    counts = np.diff(np.concatenate([[0], edges, [height * width]])).tolist()
+    if edges.size == 0 or edges[-1] < height * width:
+        edges = np.append(edges, height * width)
+    counts = np.diff(edges, prepend=0).tolist()
     encoded = coco.frPyObjects({"size": [height, width], "counts": counts}, height, width)  # pyright: ignore
     return Rle(size=[height, width], counts=str(encoded["counts"], "ascii"))  # pyright: ignore

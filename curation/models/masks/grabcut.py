@@ -140,7 +140,8 @@ class _Follower:
         """
         memory, old = self._memory, self._memory.window
         moved = memory.velocity
-        if not _touch(memory.visible, memory.other):
+        # The flow of a sliver beside what hides it, or of one of two that touch, is as likely that of the other.
+        if memory.visible.sum() > 0.5 * memory.area and not _touch(memory.visible, memory.other):
             moved = self._motion(self._index - self._step, old, memory.visible)
         window = self._reach(moved)
         if min(window.size) < 3:
@@ -257,7 +258,7 @@ class _Follower:
         if area > 0.8 * memory.area:  # else something that stands still may be hiding part of it
             memory.whole = cv2.convertScaleAbs(memory.whole, alpha=0.9)
         memory.whole[seen] = 255
-        memory.area += (0.3 if area > 0.5 * memory.area else 0.05) * (area - memory.area)
+        memory.area += (0.3 if area > memory.area else 0.05) * (area - memory.area)
         if area > 0.5 * memory.area:
             memory.colours = 0.9 * memory.colours + 0.1 * _histogram(frame, found)
 

@@ -113,11 +113,10 @@ class Tracks(ClipStage):
         """
         errors = np.zeros(len(queries))
         begins = queries[:, 0].astype(int)
-        groups: dict[tuple[int, int], list[int]] = defaultdict(list)
-        block = max(1, self.config.cycle_frames // 2)
+        groups: dict[int, list[int]] = defaultdict(list)
         for index, (begin, end) in enumerate(zip(begins, ends, strict=True)):
             if begin != end:
-                groups[(int(np.sign(end - begin)), begin // block)].append(index)
+                groups[min(begin, end) // self.config.cycle_frames].append(index)
         for group in groups.values():
             index = np.array(group)
             first = int(min(begins[index].min(), ends[index].min()))

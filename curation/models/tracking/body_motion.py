@@ -53,55 +53,47 @@ def body_motion(
     prior = np.tile(np.eye(2), (bodies, 1, 1)) if prior is None else prior
     before, after = before.astype(np.float64), after.astype(np.float64)
     step = after - before
-    start = np.zeros((bodies, 2))
-    for index in np.unique(body):
-        start[index] = np.median(step[body == index], axis=0)
+    start = np.stack([_median_by(step[:, axis], body, bodies) for axis in (0, 1)], axis=1)
     residual = np.linalg.norm(step - start[body], axis=1)
     # A turning or growing object's points differ from its median step; the first round must not throw them out.
     reach = np.maximum(tolerance, 3 * _median_by(residual, body, bodies))
-    motion = BodyMotion(np.tile(np.eye(2), (bodies, 1, 1)), np.zeros((bodies, 2)), start, np.zeros(bodies, np.int64))
+
+    # step - start = [[x, -y, 1, 0], [y, x, 0, 1]] (grow, turn, shift x, shift y), x and y from the object's centre.
+    member = (np.arange(bodies)[:, None] == body).astype(np.float64)
+    centre = member @ before / np.maximum(1.0, member.sum(axis=1))[:, None]
+    x, y = (before - centre[body]).T
+    design = np.zeros((len(x), 2, 4))
+    design[:, 0, 0], design[:, 0, 1], design[:, 0, 2] = x, -y, 1
+    design[:, 1, 0], design[:, 1, 1], design[:, 1, 3] = y, x, 1
+    trusted = design.swapaxes(1, 2) @ trust
+    squares = (trusted @ design).reshape(-1, 16)
+    products = (trusted @ (step - start[body])[..., None])[..., 0]
+    # Where nothing is trusted the shift falls back on the median step, turn and growth on what went before.
+    left_prior = np.diag([ridge, ridge, 1e-3, 1e-3])
+    right_prior = np.zeros((bodies, 4))
+    right_prior[:, 0], right_prior[:, 1] = ridge * (prior[:, 0, 0] - 1), ridge * prior[:, 1, 0]
+
+    solution = np.zeros((bodies, 4))
     for limit in (reach, np.maximum(tolerance, reach / 2), np.full(bodies, tolerance)):
-        weights = np.maximum(0.0, 1 - (residual / limit[body]) ** 2) ** 2
-        motion = _weighted_fit(before, step, start, trust * weights[:, None, None], body, prior, ridge)
-        residual = np.linalg.norm(motion.apply(before, body) - after, axis=1)
+        weighted = member * np.maximum(0.0, 1 - (residual / limit[body]) ** 2) ** 2
+        left = (weighted @ squares).reshape(-1, 4, 4) + left_prior
+        solution = np.linalg.solve(left, (weighted @ products + right_prior)[..., None])[..., 0]
+        fitted = (design @ solution[body][..., None])[..., 0] + start[body]
+        residual = np.linalg.norm(fitted - step, axis=1)
+    grow, turn = solution[:, 0], solution[:, 1]
+    linear = np.stack([1 + grow, -turn, turn, 1 + grow], axis=1).reshape(-1, 2, 2)
     support = np.bincount(body[residual < tolerance], minlength=bodies)
-    return BodyMotion(motion.linear, motion.centre, motion.shift, support)
+    return BodyMotion(linear, centre, start + solution[:, 2:], support)
 
 
 def _median_by(values: np.ndarray, body: np.ndarray, bodies: int) -> np.ndarray:
+    """Median of the values of each body, float64 [bodies]; 0 for a body without any."""
     medians = np.zeros(bodies)
-    for index in np.unique(body):
-        medians[index] = np.median(values[body == index])
+    if len(values):
+        ordered = values[np.lexsort((values, body))]
+        counts = np.bincount(body, minlength=bodies)
+        first = np.cumsum(counts) - counts
+        some = counts > 0
+        low, high = first + (counts - 1) // 2, first + counts // 2
+        medians[some] = (ordered[low[some]] + ordered[high[some]]) / 2
     return medians
-
-
-def _weighted_fit(
-    before: np.ndarray,
-    step: np.ndarray,
-    start: np.ndarray,
-    precision: np.ndarray,
-    body: np.ndarray,
-    prior: np.ndarray,
-    ridge: float,
-) -> BodyMotion:
-    """Solve for (grow, turn, x, y) with step = [[grow, -turn], [turn, grow]] (before - centre) + (x, y)."""
-    bodies = len(prior)
-    mass = 1e-9 + np.trace(precision, axis1=1, axis2=2)
-    total = np.bincount(body, mass, minlength=bodies)
-    safe = np.maximum(total, 1e-12)
-    centre = np.stack([np.bincount(body, mass * before[:, axis], minlength=bodies) / safe for axis in (0, 1)], axis=1)
-    x, y = (before - centre[body]).T
-    one, none = np.ones_like(x), np.zeros_like(x)
-    design = np.stack([np.stack([x, -y, one, none], axis=1), np.stack([y, x, none, one], axis=1)], axis=1)
-    weighted = design.swapaxes(1, 2) @ precision
-    left = np.zeros((bodies, 4, 4))
-    right = np.zeros((bodies, 4, 1))
-    np.add.at(left, body, weighted @ design)
-    # Relative to the median step, to which a body without trusted points falls back.
-    np.add.at(right, body, weighted @ (step - start[body])[..., None])
-    left += np.diag([ridge, ridge, 1e-3, 1e-3])
-    right[:, 0, 0] += ridge * (prior[:, 0, 0] - 1)
-    right[:, 1, 0] += ridge * prior[:, 1, 0]
-    grow, turn, shift_x, shift_y = np.linalg.solve(left, right)[..., 0].T
-    linear = np.stack([np.stack([1 + grow, -turn], axis=1), np.stack([turn, 1 + grow], axis=1)], axis=1)
-    return BodyMotion(linear, centre, start + np.stack([shift_x, shift_y], axis=1), np.zeros(bodies, np.int64))

@@ -34,12 +34,12 @@ _FEW = 3
 class LucasKanadeConfig(Config):
     """Distances are px at working size (long side 512)."""
 
-    window: int = Field(default=9, ge=5, description="side of the window that is matched, px; odd")
+    window: int = Field(default=11, ge=5, description="side of the window that is matched, px; odd")
     levels: int = Field(default=4, ge=1, description="pyramid levels: a step of about 8 * 2^(levels-1) px is followed")
     back_px: float = Field(default=1.0, gt=0, description="distance to the origin after tracking a step back")
     patch: int = Field(default=15, ge=5, description="side of the patch that a point is recognised by, px; odd")
-    least_likeness: float = Field(default=0.55, description="a point that looks less like itself is lost")
-    find_likeness: float = Field(default=0.75, description="a lost point that looks as much like itself is found")
+    least_likeness: float = Field(default=0.5, description="a point that looks less like itself is lost")
+    find_likeness: float = Field(default=0.7, description="a lost point that looks as much like itself is found")
     learn_likeness: float = Field(default=0.8, description="its look is learned only from such a good view")
     learn_rate: float = Field(default=0.1, ge=0, le=1, description="share of a new view in what a point looks like")
     body_px: float = Field(

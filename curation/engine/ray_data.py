@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from curation.contract.errors import UsageError
 from curation.engine.shards import Shard, ShardReport, ShardWorker
 from curation.stages.stage import Resources
 
@@ -101,6 +102,17 @@ def _connect(workers: int | None) -> None:
 
 
 def _pool_size(available: dict[str, float], resources: Resources, workers: int | None) -> int:
+    """How many workers fit.
+
+    Raises:
+        UsageError: not even one does; Ray would wait for a bigger machine without a word.
+    """
+    for kind, wanted in (("CPU", resources.cpus), ("GPU", resources.gpus)):
+        if wanted > available.get(kind, 0):
+            raise UsageError(
+                f"engine.worker_{kind.lower()}s={wanted:g}: the cluster has {available.get(kind, 0):g} {kind}s; "
+                "ask for less or add nodes"
+            )
     by_cpu = int(available.get("CPU", 1) // resources.cpus) if resources.cpus else 1
     by_gpu = int(available.get("GPU", 0) // resources.gpus) if resources.gpus else by_cpu
     return max(1, min(by_cpu, by_gpu, workers or by_cpu))

@@ -13,7 +13,7 @@ import yaml
 from curation.contract.config import Config, parse_config
 from curation.contract.errors import UsageError
 from curation.contract.manifest import RunFolder
-from curation.selection.rules import Bounds, Level, Rule
+from curation.selection.rules import Bounds, Level, Rule, RulesConfig
 
 FILE = "thresholds.yaml"
 
@@ -112,7 +112,8 @@ def read_thresholds(run: RunFolder) -> Thresholds:
 
 def write_thresholds(run: RunFolder, thresholds: Thresholds) -> None:
     """Write `RUN/thresholds.yaml` at once, unless it already says the same."""
-    rows = {name: thresholds[name].model_dump(mode="json") for name in thresholds}
+    order = list(RulesConfig.model_fields)
+    rows = {name: thresholds[name].model_dump(mode="json") for name in sorted(thresholds, key=order.index)}
     text = "# Limits in force. Rank limits were fitted to this run's scores and stand until --refit.\n"
     data = (text + yaml.safe_dump(rows, sort_keys=False)).encode()
     if not run.exists(FILE) or run.read_bytes(FILE) != data:

@@ -11,7 +11,7 @@ from curation.video.media import ClipFrames
 _LIKENESS = 0.8  # least Bhattacharyya coefficient of the colours before and after
 _SIZES = 2.5  # largest ratio of the areas before and after
 _LOOK = 12  # frames on either side of the gap that colours and sizes are taken from
-_TOGETHER = 0.7  # share of the frames of either that pieces of one object must share
+_TOGETHER = 0.55  # share of the frames of either that pieces of one object must share
 _PIECE_GAP = 0.12  # gap between pieces of one object, in lengths of the longer one
 _PIECE_WANDER = 0.25  # how far pieces may shift against one another, in the same lengths
 _OVERLAP = 6  # frames in which both tubes may be seen: masks at the edge of the gap are unsure

@@ -45,7 +45,7 @@ def run_shards(
 
     Args:
         build: makes the worker; picklable and hashable by value, called once per worker process.
-        workers: workers at most; None for as many as the cluster's CPUs (and GPUs) allow.
+        workers: workers at most; None for as many as the cluster has room for, or grows to.
 
     Yields:
         Reports in the order in which shards finish.
@@ -56,9 +56,10 @@ def run_shards(
 
     DataContext.get_current().enable_progress_bars = False
     rows = ray.data.from_items([{"shard": shard.to_json()} for shard in shards], override_num_blocks=len(shards))
-    pool = min(len(shards), _pool_size(ray.cluster_resources(), resources, workers))
+    if not os.environ.get("RAY_ADDRESS"):
+        _check_room(ray.cluster_resources(), resources)
     if resources.gpus:
-        actors = ActorPoolStrategy(min_size=1, max_size=pool, max_tasks_in_flight_per_actor=1)
+        actors = ActorPoolStrategy(min_size=1, max_size=workers, max_tasks_in_flight_per_actor=1)
         reports = rows.map(
             _Actor,
             fn_constructor_args=(build,),
@@ -67,7 +68,7 @@ def run_shards(
             num_gpus=resources.gpus,
         )
     else:
-        reports = rows.map(_task, fn_args=(build,), compute=TaskPoolStrategy(size=pool), num_cpus=resources.cpus)
+        reports = rows.map(_task, fn_args=(build,), compute=TaskPoolStrategy(size=workers), num_cpus=resources.cpus)
     for row in reports.iter_rows():
         yield ShardReport.from_json(row["report"])
 
@@ -101,18 +102,15 @@ def _connect(workers: int | None) -> None:
     )
 
 
-def _pool_size(available: dict[str, float], resources: Resources, workers: int | None) -> int:
-    """How many workers fit.
+def _check_room(available: dict[str, float], resources: Resources) -> None:
+    """A cluster of our own does not grow: Ray would wait for a bigger machine without a word.
 
     Raises:
-        UsageError: not even one does; Ray would wait for a bigger machine without a word.
+        UsageError: not even one worker fits.
     """
     for kind, wanted in (("CPU", resources.cpus), ("GPU", resources.gpus)):
         if wanted > available.get(kind, 0):
             raise UsageError(
-                f"engine.worker_{kind.lower()}s={wanted:g}: the cluster has {available.get(kind, 0):g} {kind}s; "
-                "ask for less or add nodes"
+                f"engine.worker_{kind.lower()}s={wanted:g}: this machine gives Ray {available.get(kind, 0):g} {kind}s; "
+                "ask for less"
             )
-    by_cpu = int(available.get("CPU", 1) // resources.cpus) if resources.cpus else 1
-    by_gpu = int(available.get("GPU", 0) // resources.gpus) if resources.gpus else by_cpu
-    return max(1, min(by_cpu, by_gpu, workers or by_cpu))

@@ -113,11 +113,18 @@ def spread_points(mask: np.ndarray, rng: np.random.Generator, config: QueryPoint
     count = min(point_count(float(mask.mean()), config), len(pixels))
     drawn = max(count, round(config.pixel_share * len(pixels)))
     sample = pixels[rng.choice(len(pixels), drawn, replace=False)]
-    cv2.setRNGSeed(0)
-    stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 0.1)
-    _, _, centres = cv2.kmeans(sample, count, np.empty(0, np.int32), stop, 1, cv2.KMEANS_PP_CENTERS)
+    centres = _centres(sample, count)
     column, row = np.rint(centres).astype(int).T
     centres = centres[mask[row, column]]
     nearest = pixels[np.linalg.norm(pixels[None] - centres[:, None], axis=2).argmin(axis=1)]
     column, row = np.rint(centres).astype(int).T
     return np.where(core[row, column, None], centres, nearest).astype(np.float32)
+
+
+def _centres(sample: np.ndarray, count: int) -> np.ndarray:
+    """K-means centres, float32 [count, 2], of points float32 [N, 2]."""
+    if count == len(sample):
+        return sample
+    cv2.setRNGSeed(0)
+    stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 0.1)
+    return cv2.kmeans(sample, count, np.empty(0, np.int32), stop, 1, cv2.KMEANS_PP_CENTERS)[2]

@@ -21,8 +21,8 @@ from curation.video.media import ClipFrames
 
 _LK_STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 15, 0.02)
 
-_TURNING = 0.004
-"""Change of an object's similarity a frame (0.2 degrees, 0.4 %) from which windows are turned along."""
+_TURNING = 0.008
+"""Change of an object's similarity a frame (half a degree, 0.8 %) from which windows are turned along."""
 _CHECK_EVERY = 4
 """Frames between checks for points that slid away slowly."""
 _GOES_ON = 0.9
@@ -354,15 +354,16 @@ class _Sweep:
 
 
 def _trust(tensors: np.ndarray, plain: float) -> np.ndarray:
-    """Structure tensors [N, 2, 2] to how far flow is to be trusted along each direction: eigenvalues v / (v + plain)."""
+    """Structure tensors [N, 2, 2], eigenvalues v, to how far flow is trusted along each direction: v / (v + plain)."""
     return np.linalg.solve(tensors + plain * np.eye(2), tensors)
 
 
 def _steadied(flowed: np.ndarray, expected: np.ndarray, trust: np.ndarray) -> np.ndarray:
-    """Between where the flow led and where the object goes, [N, 2]: along an edge or on a plain patch flow is a guess."""
+    """Between where the flow led and where the object goes, [N, 2]: along an edge or on a plain patch, flow guesses."""
     return expected + np.einsum("nij,nj->ni", trust, flowed - expected)
 
 
 def _inside(places: np.ndarray, width: int, height: int) -> np.ndarray:
     """Whether places [N, 2] lie on a width x height picture, bool [N]."""
-    return ((places >= -0.5) & (places < (width - 0.5, height - 0.5))).all(axis=1)
+    x, y = places[:, 0], places[:, 1]
+    return (x >= -0.5) & (x < width - 0.5) & (y >= -0.5) & (y < height - 0.5)

@@ -72,7 +72,7 @@ def _agree(guesses: np.ndarray, expected: np.ndarray) -> np.ndarray:
 
 def _boxes(masks: np.ndarray) -> np.ndarray:
     """float64 [T, 4] half-open boxes around bool [T, h, w] masks; nan where empty."""
-    columns, rows = masks.any(axis=1), masks.any(axis=2)
+    columns, rows = np.any(masks, axis=1), np.any(masks, axis=2)
     height, width = masks.shape[1:]
     boxes = np.stack(
         [

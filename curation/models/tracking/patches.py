@@ -23,8 +23,10 @@ def cut_patches(gray: np.ndarray, points: np.ndarray, side: int, linear: np.ndar
     else:
         turned = np.einsum("nij,jab->niab", linear, np.stack([across, down])) + points[:, :, None, None]
         xs, ys = turned[:, 0], turned[:, 1]
-    maps = (grid.astype(np.float32).reshape(-1, side) for grid in (xs, ys))
-    return cv2.remap(gray, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).reshape(shape).astype(np.float32)
+    # One row a patch: remap takes no picture of more than 32767 rows or columns.
+    map_x, map_y = (grid.astype(np.float32).reshape(len(points), -1) for grid in (xs, ys))
+    cut = cv2.remap(gray, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cut.reshape(shape).astype(np.float32)
 
 
 def turn_patches(patches: np.ndarray, linear: np.ndarray) -> np.ndarray:

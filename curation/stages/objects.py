@@ -246,7 +246,11 @@ def _no_points() -> np.ndarray:
 
 
 def _query_frame(extents: Extents, starts: Sequence[int], clip: ClipFrames) -> int:
-    """A start frame that shows the object whole and large, or else the frame that shows most of it."""
+    """A start frame that shows the object whole and large, or else one from which it changes least either way.
+
+    That is a frame of middling size (in logarithm) among those that show it whole, as near as can be to the middle of
+    their time: points have to be followed from there to both ends, and an object that recedes shrinks several times.
+    """
     areas = extents.areas.astype(np.float64)
     inside = (extents.boxes[:, 0] > 1) & (extents.boxes[:, 1] > 1)
     inside &= (extents.boxes[:, 2] < clip.width - 1) & (extents.boxes[:, 3] < clip.height - 1)
@@ -254,7 +258,15 @@ def _query_frame(extents: Extents, starts: Sequence[int], clip: ClipFrames) -> i
     if not whole.any():
         return int(areas.argmax())
     good = [frame for frame in starts if whole[frame] >= 0.5 * whole.max()]
-    return max(good, key=lambda frame: (whole[frame], -frame)) if good else int(whole.argmax())
+    if good:
+        return max(good, key=lambda frame: (whole[frame], -frame))
+    # A tenth at either end is left out: there a mask is often still growing or already failing.
+    frames = np.flatnonzero(whole)
+    logs = np.log(whole[frames])
+    low, high = np.percentile(logs, [10, 90])
+    off = np.abs(logs - (low + high) / 2)
+    middling = frames[off <= off.min() + 0.1 * (high - low) + 0.05]
+    return int(middling[np.abs(middling - frames.mean()).argmin()])
 
 
 def _source_rle(clip: ClipFrames, mask: np.ndarray) -> Rle | None:

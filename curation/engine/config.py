@@ -23,7 +23,8 @@ class EngineConfig(Config):
     )
     worker_cpus: float = Field(default=1, gt=0, description="CPUs per worker; one core is the fastest for its cost")
     worker_gpus: float = Field(default=0, ge=0, description="GPUs per worker, fractions share one")
-    worker_memory_mb: int = Field(default=1024, gt=0, description="memory per worker")
+    # Measured: 1.9 GB for 397 frames of 768x576 with 24 objects.
+    worker_memory_mb: int = Field(default=2048, gt=0, description="memory per worker; fewer run where it is short")
 
     @property
     def resources(self) -> Resources:

@@ -58,6 +58,8 @@ def run_shards(
     rows = ray.data.from_items([{"shard": shard.to_json()} for shard in shards], override_num_blocks=len(shards))
     if not os.environ.get("RAY_ADDRESS"):
         _check_room(ray.cluster_resources(), resources)
+    # Ray counts memory as it counts CPUs: a machine with many cores and little memory gets fewer workers.
+    memory = resources.memory_mb * 2**20
     if resources.gpus:
         actors = ActorPoolStrategy(min_size=1, max_size=workers, max_tasks_in_flight_per_actor=1)
         reports = rows.map(
@@ -66,9 +68,12 @@ def run_shards(
             compute=actors,
             num_cpus=resources.cpus,
             num_gpus=resources.gpus,
+            memory=memory,
         )
     else:
-        reports = rows.map(_task, fn_args=(build,), compute=TaskPoolStrategy(size=workers), num_cpus=resources.cpus)
+        reports = rows.map(
+            _task, fn_args=(build,), compute=TaskPoolStrategy(size=workers), num_cpus=resources.cpus, memory=memory
+        )
     for row in reports.iter_rows():
         yield ShardReport.from_json(row["report"])
 
@@ -108,9 +113,12 @@ def _check_room(available: dict[str, float], resources: Resources) -> None:
     Raises:
         UsageError: not even one worker fits.
     """
-    for kind, wanted in (("CPU", resources.cpus), ("GPU", resources.gpus)):
-        if wanted > available.get(kind, 0):
-            raise UsageError(
-                f"engine.worker_{kind.lower()}s={wanted:g}: this machine gives Ray {available.get(kind, 0):g} {kind}s; "
-                "ask for less"
-            )
+    wanted = {
+        "worker_cpus": ("CPU", resources.cpus, 1),
+        "worker_gpus": ("GPU", resources.gpus, 1),
+        "worker_memory_mb": ("memory", resources.memory_mb, 2**20),
+    }
+    for key, (kind, amount, unit) in wanted.items():
+        there = available.get(kind, 0) / unit
+        if amount > there:
+            raise UsageError(f"engine.{key}={amount:g}: this machine gives Ray {there:.0f}; set it lower")

@@ -51,3 +51,8 @@ def test_readme_table_has_every_column():
         for field in schema:
             assert f"| `{field.name}` |" in text
     assert all(line.count(" | ") >= 3 for line in text.splitlines() if line.startswith("| `"))
+
+
+def test_the_readme_has_the_table_of_these_schemas() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    assert manifest_table() in readme, "paste what `python -m curation.contract.manifest_table` prints into README.md"

@@ -3,6 +3,8 @@
 import time
 from typing import Any
 
+import pyarrow.compute as pc
+
 from curation.config import RunConfig
 from curation.contract.errors import VideoError
 from curation.contract.manifest import RunFolder
@@ -114,10 +116,8 @@ def _unreadable(item: Item, error: str) -> dict[str, Any]:
 
 def video_records(run: RunFolder, shard: str, item_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """What the analysis pass found of one video: its row of `videos` and its scored clips."""
-    import pyarrow.compute as pc
 
     def of_item(dataset: str) -> list[dict[str, Any]]:
-        rows = run.read_shard(dataset, shard)
-        return records(rows.filter(pc.equal(rows["video_id"], item_id)))
+        return records(run.read_shard(dataset, shard).filter(pc.field("video_id") == item_id))
 
     return of_item("videos")[0], of_item(SCORED_CLIPS)

@@ -9,7 +9,7 @@ models, since Ray ends a GPU task's process with the task.
 import functools
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from curation.contract.errors import UsageError
@@ -63,7 +63,7 @@ def run_shards(
     if resources.gpus:
         actors = ActorPoolStrategy(min_size=1, max_size=workers, max_tasks_in_flight_per_actor=1)
         reports = rows.map(
-            _Actor,
+            _Actor,  # pyright: ignore[reportArgumentType] - a callable class, which Ray's annotation leaves out
             fn_constructor_args=(build,),
             compute=actors,
             num_cpus=resources.cpus,
@@ -71,9 +71,9 @@ def run_shards(
             memory=memory,
         )
     else:
-        reports = rows.map(
-            _task, fn_args=(build,), compute=TaskPoolStrategy(size=workers), num_cpus=resources.cpus, memory=memory
-        )
+        task = functools.partial(_task, build=build)
+        tasks = TaskPoolStrategy(size=workers)
+        reports = rows.map(task, compute=tasks, num_cpus=resources.cpus, memory=memory)
     for row in reports.iter_rows():
         yield ShardReport.from_json(row["report"])
 
@@ -107,7 +107,7 @@ def _connect(workers: int | None) -> None:
     )
 
 
-def _check_room(available: dict[str, float], resources: Resources) -> None:
+def _check_room(available: Mapping[str, float], resources: Resources) -> None:
     """A cluster of our own does not grow: Ray would wait for a bigger machine without a word.
 
     Raises:

@@ -4,9 +4,12 @@ Reads scores and labels, never a video. Works shard by shard where rows are heav
 """
 
 from collections import defaultdict
+from collections.abc import Collection
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curation.config import RunConfig
 from curation.contract import ids
@@ -65,10 +68,10 @@ def select(run: RunFolder, config: RunConfig, refit: bool) -> None:
     run.write_shard("verdicts", "verdicts", verdicts)
 
 
-def _clip_errors(row: dict) -> dict[str, str]:
+def _clip_errors(row: dict[str, Any]) -> dict[str, str]:
     """Errors by clip; a failed video's error goes for all of its clips."""
     if row["state"] == "failed":
-        return dict.fromkeys(row["clips"], row["detail"])
+        return dict.fromkeys(row["clips"], str(row["detail"]))
     return row["clip_errors"]
 
 
@@ -107,7 +110,7 @@ def _write_samples(
     videos = run.read("videos")
     drops = []
     for shard in labels:
-        own = pa.array([row["item_id"] for row in labels[shard]])
+        own = {row["item_id"] for row in labels[shard]}
         samples, verdicts = build_samples(
             _only(videos, "video_id", own),
             _only(run.read_shard(label.LABELLED_CLIPS, shard), "clip_id", clips),
@@ -124,11 +127,8 @@ def _write_samples(
     return drops
 
 
-def _only(data: pa.Table, column: str, values: set[str] | pa.Array) -> pa.Table:
-    import pyarrow.compute as pc
-
-    wanted = values if isinstance(values, pa.Array) else pa.array(sorted(values), pa.string())
-    return data.filter(pc.is_in(data[column], value_set=wanted))
+def _only(data: pa.Table, column: str, values: Collection[str]) -> pa.Table:
+    return data.filter(pc.field(column).isin(pa.array(sorted(values), pa.string())))
 
 
 def _drop_others(run: RunFolder, dataset: str, shards: list[str]) -> None:

@@ -35,7 +35,7 @@ class ObjectsOverClipConfig(Config):
     covered: float = Field(
         default=0.5, ge=0, le=1, description="share of a detection that known objects may hold already"
     )
-    min_seconds: float = Field(default=0.3, ge=0, description="shortest time an object must be seen")
+    min_seconds: float = Field(default=0.5, ge=0, description="shortest time an object must be seen")
     join_seconds: float = Field(default=2.0, ge=0, description="longest absence after which an object is still itself")
     min_travel: float = Field(
         default=0.02, ge=0, description="least way through the scene, share of the frame diagonal"
@@ -135,7 +135,7 @@ class ObjectsOverClip(ClipStage):
                     taken |= masks
                 else:
                     refused |= masks
-        tubes = join_tubes(clip, join_pieces(tubes), self._config.join_seconds)
+        tubes = join_tubes(clip, join_pieces(clip, tubes), self._config.join_seconds)
         tubes.sort(key=lambda tube: -np.count_nonzero(tube[0]))
         return tubes[: self._config.max_objects]
 

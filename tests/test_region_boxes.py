@@ -278,3 +278,12 @@ def test_an_object_that_leaves_the_frame_leaves_the_boxes_that_share_its_border(
         for event in events
         if event["type"] == "exit" and list(event["region_box"]) in starts["leave_boxes"]
     } == {"right"}
+
+
+def test_an_object_that_lost_all_its_points_takes_up_its_mask():
+    from curation.contract.tables import records, table
+    from curation.stages.region_boxes import held_area
+
+    no_points = {"start_frame": 5, "points": np.zeros((3, 0, 2)), "visibility": np.zeros((3, 0), bool)}
+    (track,) = records(table("tracks", [no_points]))
+    assert held_area(np.array([10.0, 20.0, 30.0, 40.0]), track, 6, 2.0).tolist() == [8, 18, 32, 42]

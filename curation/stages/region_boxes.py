@@ -148,7 +148,8 @@ def held_area(box: np.ndarray, track: Mapping[str, Any], frame: int, margin: flo
     """The box [4] that an object takes up in a source frame: mask and visible points, with `margin` px around."""
     index = frame - track["start_frame"]
     seen = track["points"][index][track["visibility"][index]] if 0 <= index < len(track["points"]) else np.empty((0, 2))
-    corners = np.concatenate([box.reshape(2, 2), seen], axis=0)
+    # Without any point, the nested lists of the table have lost the last axis' length.
+    corners = np.concatenate([box.reshape(2, 2), seen.reshape(-1, 2)], axis=0)
     return np.concatenate([corners.min(axis=0) - margin, corners.max(axis=0) + margin])
 
 

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from curation.models.objects.motion_model import mask_motion, motion_model
 from curation.models.objects.protocol import Detection
 from curation.stages.clip_masks import Extents, mask_extents
 from curation.video.media import ClipFrames
@@ -39,8 +40,8 @@ def join_tubes(clip: ClipFrames, tubes: list[Tube], longest_seconds: float) -> l
         tubes = [tube for index, tube in enumerate(tubes) if index not in (first, second)] + [joined]
 
 
-def join_pieces(tubes: list[Tube]) -> list[Tube]:
-    """Join what lives at the same time, close together, and keeps its place relative to each other while moving."""
+def join_pieces(clip: ClipFrames, tubes: list[Tube]) -> list[Tube]:
+    """Join what keeps its place relative to each other for most of two lives, or touches and moves alike for one."""
     tubes = list(tubes)
     while True:
         extents = [mask_extents(masks) for masks, _ in tubes]
@@ -49,6 +50,7 @@ def join_pieces(tubes: list[Tube]) -> list[Tube]:
             for first in range(len(tubes))
             for second in range(first + 1, len(tubes))
             if _one_piece(extents[first], extents[second])
+            or _rides_along(clip, (tubes[first][0], extents[first]), (tubes[second][0], extents[second]))
         ]
         if not pairs:
             return tubes
@@ -70,6 +72,28 @@ def _one_piece(a: Extents, b: Extents) -> bool:
     offset = (one[:, :2] + one[:, 2:] - two[:, :2] - two[:, 2:]) / 2
     wander = np.hypot(*(np.percentile(offset, 90, axis=0) - np.percentile(offset, 10, axis=0)))
     return bool(wander < _PIECE_WANDER * np.median(larger) + 2)
+
+
+def _rides_along(clip: ClipFrames, a: tuple[np.ndarray, Extents], b: tuple[np.ndarray, Extents]) -> bool:
+    """One lives within the other's life, touches it nearly all that time, and moves as it does."""
+    both = np.flatnonzero((a[1].areas > 0) & (b[1].areas > 0))
+    shorter = min(np.count_nonzero(a[1].areas), np.count_nonzero(b[1].areas))
+    if len(both) < max(5, 0.85 * shorter):
+        return False
+    one, two = a[1].boxes[both], b[1].boxes[both]
+    gaps = (np.maximum(one[:, :2], two[:, :2]) - np.minimum(one[:, 2:], two[:, 2:])).max(axis=1)
+    if np.mean(gaps <= 2) < 0.8:
+        return False
+    model = motion_model(clip)
+    everything = (slice(0, clip.height), slice(0, clip.width))
+    alike = []
+    for frame in both[:: max(1, len(both) // 12)]:
+        following = frame + 1 if frame + 1 < clip.length else frame - 1
+        flow = model.flow(int(frame), int(following))
+        own, its = (mask_motion(flow, masks[frame], everything, clip.height, clip.width) for masks in (a[0], b[0]))
+        speed = float(np.hypot(*own))
+        alike.append(speed > 0.5 and float(np.hypot(*(own - its))) < 0.4 + 0.3 * speed)
+    return bool(np.mean(alike) >= 0.6)
 
 
 class _Side(NamedTuple):

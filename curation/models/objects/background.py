@@ -22,6 +22,7 @@ _MOTION_PX = 0.5  # residual flow over that time, at flow size, that counts as m
 _MIN_REST = 3  # rest samples that a background pixel needs
 _BLOCK_ROWS = 16  # rows sorted at a time: small enough for the processor's cache
 _UNREST = 8  # least noise, grey levels, where nothing was ever at rest
+_TEXTURE = 5.0  # standard deviation, grey levels, at which a background has texture
 _NOISE = (1.0, 14.0)  # least and largest noise scale, grey levels
 _MISS = 12.0  # grey levels beyond noise at which a pixel counts as foreground: evidence 64 of 255
 
@@ -73,7 +74,10 @@ class Background:
         frame = self._frames[index]
         colour, noise, known = self.seen(index)
         colour = _same_exposure(colour, frame, known)
-        return _departure(frame, colour, noise, known, slack_px=2 if len(self._pictures) > 1 else 1)
+        departure, shadow = _departure(frame, colour, noise, known, slack_px=2 if len(self._pictures) > 1 else 1)
+        if self._path.still:  # texture can only be compared where it lies exactly where it lay
+            shadow &= ~_other_texture(frame[..., 1], colour[..., 1])
+        return departure, shadow
 
     def seen(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The background as frame `index` would show it: colour [h, w, 3], noise [h, w], known [h, w], all uint8."""
@@ -378,3 +382,14 @@ def _shadow(frame: np.ndarray, colour: np.ndarray, evidence: np.ndarray) -> np.n
     off = np.abs(a - ratio[:, None] * b).max(1)
     shadow[found] = (ratio > 0.45) & (ratio < 0.97) & (off < 4 + 0.03 * b.max(1)) & (b.max(1) > 40)
     return shadow
+
+
+def _other_texture(frame: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """bool [h, w]: the background has texture, and the frame does not follow it (local correlation, 9 px)."""
+    a, b = frame.astype(np.float32), background.astype(np.float32)
+    side = (9, 9)
+    mean_a, mean_b = cv2.blur(a, side), cv2.blur(b, side)
+    spread_a = cv2.blur(a * a, side) - mean_a * mean_a
+    spread_b = cv2.blur(b * b, side) - mean_b * mean_b
+    together = cv2.blur(a * b, side) - mean_a * mean_b
+    return (spread_b > _TEXTURE**2) & (together < 0.5 * np.sqrt(np.maximum(spread_a * spread_b, 1e-6)))

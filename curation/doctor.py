@@ -52,7 +52,7 @@ EMBEDDED = (
     Backend("image quality", "classical measures", _OPENCV, "", "Apache-2.0", learned=False),
     Backend("camera", "features and RANSAC", _OPENCV, "", "Apache-2.0", learned=False),
     Backend("objects", "motion segmentation", _OPENCV, "", "Apache-2.0", learned=False),
-    Backend("masks over the clip", "GrabCut", _OPENCV, "", "Apache-2.0", learned=False),
+    Backend("masks over the clip", "foreground propagation", _OPENCV, "", "Apache-2.0", learned=False),
     Backend("point tracking", "Lucas-Kanade", _OPENCV, "", "Apache-2.0", learned=False),
     Backend("caption", "template", (), "", "Apache-2.0", learned=False),
 )

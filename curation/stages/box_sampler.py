@@ -28,8 +28,9 @@ def excluding_boxes(
     than `count` when not even that fits for some aspect ratios.
     """
     width, height = canvas
-    x0, y0 = np.ceil(held[2:])
-    x1, y1 = np.floor(held[:2])
+    # An object that is all or partly outside the canvas leaves a strip that still ends at its border.
+    x0, y0 = np.maximum(0, np.ceil(held[2:]))
+    x1, y1 = np.minimum(canvas, np.floor(held[:2]))
     strip = {
         "left": (x0, 0, width, height),
         "right": (0, 0, x1, height),

@@ -5,16 +5,16 @@ from typing import Literal
 from pydantic import Field
 
 from curation.contract.config import Config
-from curation.models.masks.grabcut import GrabCutConfig
+from curation.models.masks.foreground import ForegroundConfig
 from curation.models.masks.protocol import MaskTracker
 from curation.models.planned import planned
 
 
 class MasksConfig(Config):
-    backend: Literal["grabcut", "sam2"] = Field(
-        default="grabcut", description="grabcut: foreground followed by flow and colour; no weights"
+    backend: Literal["foreground", "sam2"] = Field(
+        default="foreground", description="foreground: foreground followed by flow and colour; no weights"
     )
-    grabcut: GrabCutConfig = GrabCutConfig()
+    foreground: ForegroundConfig = ForegroundConfig()
 
 
 def build_masks(config: MasksConfig) -> MaskTracker:
@@ -24,9 +24,9 @@ def build_masks(config: MasksConfig) -> MaskTracker:
         BackendUnavailableError: it cannot run here.
     """
     match config.backend:
-        case "grabcut":
-            from curation.models.masks.grabcut import GrabCutMasks
+        case "foreground":
+            from curation.models.masks.foreground import ForegroundMasks
 
-            return GrabCutMasks(config.grabcut)
+            return ForegroundMasks(config.foreground)
         case "sam2":
-            raise planned("sam2", "objects.masks.backend=grabcut")
+            raise planned("sam2", "objects.masks.backend=foreground")

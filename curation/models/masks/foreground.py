@@ -25,17 +25,17 @@ _CROSS_3 = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 _SQUARE_3, _SQUARE_5, _SQUARE_7 = (np.ones((side, side), np.uint8) for side in (3, 5, 7))
 
 
-class GrabCutConfig(Config):
+class ForegroundConfig(Config):
     patience_seconds: float = Field(default=1.5, ge=0, description="how long a hidden object is looked for")
     min_likeness: float = Field(
         default=0.55, ge=0, le=1, description="share of familiar colours at which a hidden object is found again"
     )
 
 
-class GrabCutMasks:
-    name = "grabcut-1"
+class ForegroundMasks:
+    name = "foreground-1"
 
-    def __init__(self, config: GrabCutConfig) -> None:
+    def __init__(self, config: ForegroundConfig) -> None:
         self._config = config
 
     def propagate(self, clip: ClipFrames, prompt: MaskPrompt, others: Sequence[np.ndarray] = ()) -> np.ndarray:
@@ -93,7 +93,7 @@ class _Follower:
     """Follows one object in one direction of time."""
 
     def __init__(
-        self, clip: ClipFrames, prompt: MaskPrompt, others: Sequence[np.ndarray], step: int, config: GrabCutConfig
+        self, clip: ClipFrames, prompt: MaskPrompt, others: Sequence[np.ndarray], step: int, config: ForegroundConfig
     ) -> None:
         self._clip = clip
         self._model = motion_model(clip)

@@ -9,6 +9,7 @@ models, since Ray ends a GPU task's process with the task.
 import functools
 import logging
 import os
+import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -85,6 +86,12 @@ def shut_down() -> None:
 
 
 def _connect(workers: int | None) -> None:
+    own = not os.environ.get("RAY_ADDRESS")
+    if own and "RAY_AUTH_MODE" not in os.environ:
+        # Ray guards a local cluster by a token, and would leave it in the home folder, where it switches token checks
+        # on for every cluster that is started there later. Ours lives as long as this process, and so may its token.
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     import ray
     import ray.data
 
@@ -94,7 +101,7 @@ def _connect(workers: int | None) -> None:
     # switched off on purpose.
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    if os.environ.get("RAY_ADDRESS"):
+    if not own:
         ray.init(logging_level=logging.ERROR)
         return
     # A private cluster for this command. Without a dashboard and with a small object store it starts in seconds.

@@ -51,10 +51,18 @@ def test_points_stand_where_they_are():
 
 
 def test_hidden_points_are_hollow():
-    item = DrawnObject("ball", object_colour(0), np.full((3, 1, 2), (100.0, 50.0), np.float32), np.zeros((3, 1), bool))
-    drawn = draw_overlay(_gray(), 11, _overlay(objects=[item]))
+    points = np.full((3, 1, 2), (100.0, 50.0), np.float32)
+    just_hidden = DrawnObject("ball", object_colour(0), points, np.array([[True], [False], [False]]))
+    drawn = draw_overlay(_gray(), 11, _overlay(objects=[just_hidden]))
     assert np.abs(drawn[100:102, 200:202].astype(int) - 120).max() < 40
     assert any(_is_red(pixel) for pixel in drawn[100, 194:208])
+
+
+def test_points_of_an_object_that_is_not_there_are_left_out():
+    points = np.full((3, 1, 2), (100.0, 50.0), np.float32)
+    absent = DrawnObject("ball", object_colour(0), points, np.zeros((3, 1), bool))
+    drawn = draw_overlay(_gray(), 11, _overlay(objects=[absent]))
+    assert not any(_is_red(pixel) for pixel in drawn[100, 190:212])
 
 
 def test_frames_outside_the_span_get_no_tracks():

@@ -294,6 +294,8 @@ def _draw_tracks(canvas: np.ndarray, item: DrawnObject, step: int, tail: int, sc
     first = max(0, step - tail)
     points = scale_points(item.points[first : step + 1], *scale)
     visible = np.asarray(item.visibility[first : step + 1], bool)
+    if not visible.any():
+        return  # gone, or not there yet: extrapolated places of all its points would only litter the picture
     # Far outside the canvas nothing shows, and 1/16 px must still fit into an int32.
     fixed = np.round(np.clip(points, -20_000, 20_000) * (1 << _SHIFT)).astype(np.int32)
     line = max(1, round(canvas.shape[1] / 420))

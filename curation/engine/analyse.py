@@ -6,10 +6,9 @@ from typing import Any
 import pyarrow.compute as pc
 
 from curation.config import RunConfig
-from curation.contract.errors import VideoError
 from curation.contract.manifest import RunFolder
 from curation.contract.tables import Tables, records, table
-from curation.engine.attempts import attempt
+from curation.engine.attempts import guarded
 from curation.engine.committer import commit_shard
 from curation.engine.shards import Item, ItemReport, Shard, ShardReport
 from curation.selection.rules import drops_size, wants_scores
@@ -62,17 +61,9 @@ class Analyser:
 
     def _item(self, item: Item) -> tuple[Tables, ItemReport]:
         report = ItemReport(item.item_id, item.uri, item.bytes)
-        started = time.perf_counter()
-        try:
-            with attempt(self.run, PASS, item.item_id, self.deadline_s):
-                tables = self.analyse(item, report)
-        except VideoError as error:
-            report.state, report.detail = "failed", str(error)
-            tables = {"videos": table("videos", [_unreadable(item, str(error))])}
-        except Exception as error:  # noqa: BLE001 - one video's bug must not cost the others of its shard
-            report.state, report.detail = "failed", f"internal error: {type(error).__name__}: {error}"
-            tables = {"videos": table("videos", [_unreadable(item, report.detail)])}
-        report.seconds = time.perf_counter() - started
+        tables = guarded(self.run, PASS, report, self.deadline_s, lambda: self.analyse(item, report))
+        if tables is None:
+            tables = {"videos": table("videos", [_unreadable(item, report.detail or "")])}
         return {**tables, SCORED_CLIPS: tables.pop("clips")} if "clips" in tables else tables, report
 
     def analyse(self, item: Item, report: ItemReport) -> Tables:

@@ -6,13 +6,39 @@ watchdog that works while the interpreter is stuck in native code.
 """
 
 import faulthandler
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from curation.contract.errors import VideoError
 from curation.contract.manifest import RunFolder
+from curation.engine.shards import ItemReport
+
+T = TypeVar("T")
 
 LIMIT = 2
+
+
+def guarded(
+    run: RunFolder, pass_name: str, report: ItemReport, deadline_s: float | None, work: Callable[[], T]
+) -> T | None:
+    """Do the work on one item as an `attempt`; its time and its failure go into the report.
+
+    Returns:
+        What `work` returns; None when it failed: one video must not cost the others of its shard.
+    """
+    started = time.perf_counter()
+    try:
+        with attempt(run, pass_name, report.item_id, deadline_s):
+            return work()
+    except VideoError as error:
+        report.state, report.detail = "failed", str(error)
+    except Exception as error:  # noqa: BLE001 - a bug that one video brings out
+        report.state, report.detail = "failed", f"internal error: {type(error).__name__}: {error}"
+    finally:
+        report.seconds = time.perf_counter() - started
+    return None
 
 
 @contextmanager

@@ -7,12 +7,11 @@ from typing import Any
 import pyarrow as pa
 
 from curation.config import RunConfig
-from curation.contract.errors import VideoError
 from curation.contract.manifest import RunFolder
 from curation.contract.spans import Span
 from curation.contract.tables import Tables, table
 from curation.engine.analyse import video_records
-from curation.engine.attempts import attempt
+from curation.engine.attempts import guarded
 from curation.engine.committer import commit_shard
 from curation.engine.shards import Item, ItemReport, Shard, ShardReport
 from curation.stages.captions import Captions
@@ -72,16 +71,8 @@ class Labeller:
 
     def _item(self, item: Item) -> tuple[Tables, ItemReport]:
         report = ItemReport(item.item_id, item.uri, item.bytes, clips=list(item.clips))
-        started = time.perf_counter()
         done: list[Tables] = []
-        try:
-            with attempt(self.run, PASS, item.item_id, self.deadline_s):
-                self.label(item, report, done)
-        except VideoError as error:
-            report.state, report.detail = "failed", str(error)
-        except Exception as error:  # noqa: BLE001 - one video's bug must not cost the others of its shard
-            report.state, report.detail = "failed", f"internal error: {type(error).__name__}: {error}"
-        report.seconds = time.perf_counter() - started
+        guarded(self.run, PASS, report, self.deadline_s, lambda: self.label(item, report, done))
         merged = {
             dataset: pa.concat_tables([tables[name] for tables in done if name in tables])
             for name, dataset in _WRITTEN.items()

@@ -123,6 +123,7 @@ def _logging(verbose: bool) -> None:
 
 
 _verbose = False
+_INTERRUPTED = 130  # typer turns Ctrl-C into this exit code before it gets here
 
 
 def main() -> None:
@@ -134,9 +135,10 @@ def main() -> None:
             logging.exception("traceback, because of -v")
         typer.echo(f"error: {error}", err=True)
         sys.exit(2 if isinstance(error, UsageError) else 1)
-    except KeyboardInterrupt:
-        typer.echo("stopped; what is committed stays, run the same command again to go on", err=True)
-        sys.exit(130)
+    except SystemExit as stop:
+        if stop.code == _INTERRUPTED:
+            typer.echo("stopped; what is committed stays, run the same command again to go on", err=True)
+        raise
 
 
 if __name__ == "__main__":

@@ -132,7 +132,7 @@ def test_transforms_carry_the_object_from_frame_to_frame(scene, name):
     clip = scene(name, noise=0)
     (thing,) = clip.objects
     first, last = 50, 80
-    move = clip.transforms[thing][last] @ np.linalg.inv(clip.transforms[thing][first])
+    move = clip.surfaces[thing].matrices[last] @ np.linalg.inv(clip.surfaces[thing].matrices[first])
     carried = cv2.warpAffine(clip.frames[first], move[:2], (clip.width, clip.height))
     core = cv2.erode(clip.masks[thing][last].astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)
     difference = np.abs(carried.astype(np.int16) - clip.frames[last])[core]

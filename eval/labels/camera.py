@@ -25,13 +25,19 @@ class Camera:
     shake_deg: float = 0.0
     shake_period: float = 30.0
 
-    def matrices(self, times: np.ndarray, width: int, height: int, seed: int) -> np.ndarray:
-        """float64 [N, 3, 3], world px to frame px, at `times` [N] in frames."""
+    def matrices(self, times: np.ndarray, width: int, height: int, seed: int, parallax: float = 1.0) -> np.ndarray:
+        """float64 [N, 3, 3], world px to frame px, at `times` [N] in frames.
+
+        Args:
+            parallax: how much faster a layer passes than the background when the camera moves sideways; the layers
+                coincide where the camera is at (0, 0).
+        """
         states = self.path.at(times)
         for column, amplitude in enumerate((self.shake_px, self.shake_px, self.shake_deg)):
             if amplitude:
                 swing = wobble(times, self.shake_period, generator(seed, "shake", str(column)))
                 states[:, column] += amplitude * swing
+        states[:, :2] *= parallax
         centre = np.array([(width - 1) / 2, (height - 1) / 2])
         matrices = np.tile(np.eye(3), (len(times), 1, 1))
         for matrix, (x, y, angle, scale) in zip(matrices, states, strict=True):

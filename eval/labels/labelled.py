@@ -9,6 +9,8 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from curation.contract.rle import Rle
+
 from eval.labels.truth import EventTruth, TransitionTruth
 
 CameraLabel = Literal["static", "handheld", "moving"]
@@ -44,7 +46,7 @@ class LabelledObject:
     moving: bool
     start_frame: int
     end_frame: int
-    masks: tuple[dict[str, object] | None, ...] | None
+    masks: tuple[Rle | None, ...] | None
     surface: TrueSurface | None
 
 

@@ -3,7 +3,7 @@
 World px equal frame px while the camera rests. Points are continuous with integers at pixel centres.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -11,13 +11,22 @@ import numpy as np
 from curation.contract.ids import generator
 from eval.labels.motion import wobble
 from eval.labels.scene import Join, Scene, Sequence
-from eval.labels.sprites import Sprite, draw_sprite, sprite_to_world, texel_to_sprite
+from eval.labels.sprites import Shadow, Sprite, draw_sprite, sprite_to_world, texel_to_sprite
 from eval.labels.textures import background
-from eval.labels.truth import EventTruth, PointTracks, RenderedClip, TransitionTruth, border_events, project
+from eval.labels.truth import (
+    EventTruth,
+    PointTracks,
+    RenderedClip,
+    Surface,
+    TransitionTruth,
+    border_events,
+    visible_track,
+)
 
 _POINTS = 12
 _SHUTTER_STEPS = 9
 _NOISE_MARGIN = 61
+_MOVES = 0.02  # of the frame's height: what a thing goes at least to count as moving
 
 
 def render(scene: Scene | Sequence) -> RenderedClip:
@@ -53,7 +62,9 @@ def _render_scene(scene: Scene) -> RenderedClip:
         masks=seen,
         full_masks=full,
         tracks=tracks,
-        transforms={sprite.name: camera @ sprite_to_world(sprite, times) for sprite in scene.sprites},
+        surfaces={sprite.name: stage.surface(sprite) for sprite in scene.sprites},
+        moving={sprite.name: stage.moves(sprite, seen[sprite.name]) for sprite in scene.sprites},
+        spans={sprite.name: (0, scene.frames) for sprite in scene.sprites},
         events=tuple(sorted(events, key=lambda event: event.frame)),
         camera=camera,
         shots=((0, scene.frames),),
@@ -61,8 +72,29 @@ def _render_scene(scene: Scene) -> RenderedClip:
     )
 
 
-def _cameras(scene: Scene, times: np.ndarray) -> np.ndarray:
-    return scene.camera.matrices(times, scene.width, scene.height, scene.seed)
+def contrasts(scene: Scene, name: str) -> float:
+    """Mean absolute difference in levels between a sprite and what is behind it, the median over a few frames.
+
+    0 when it is never seen.
+    """
+    bare = replace(scene, sprites=tuple(sprite for sprite in scene.sprites if sprite.name != name), shutter=0.0)
+    full = replace(scene, shutter=0.0)
+    sprite = next(sprite for sprite in scene.sprites if sprite.name == name)
+    times = np.arange(scene.frames, dtype=np.float64)
+    with_it, without = _Stage(full, _cameras(full, times)), _Stage(bare, _cameras(bare, times))
+    levels = []
+    for index in np.linspace(0, scene.frames - 1, 9).astype(int).tolist():
+        placed = with_it._place(sprite, float(index))
+        if placed is None or not (placed.rgba[..., 3] > 0.5).any():
+            continue
+        part = (placed.rows, placed.columns)
+        difference = np.abs(with_it.expose(index)[part].astype(np.float32) - without.expose(index)[part])
+        levels.append(float(difference[placed.rgba[..., 3] > 0.5].mean()))
+    return float(np.median(levels)) if levels else 0.0
+
+
+def _cameras(scene: Scene, times: np.ndarray, parallax: float = 1.0) -> np.ndarray:
+    return scene.camera.matrices(times, scene.width, scene.height, scene.seed, parallax)
 
 
 def _by_depth(scene: Scene) -> list[Sprite]:
@@ -120,23 +152,40 @@ class _Stage:
     def expose(self, index: int) -> np.ndarray:
         """uint8 [H, W, 3]: frame `index` before the sensor, blurred by the open shutter if there is one."""
         if not self.scene.shutter:
-            return self._compose(self.camera[index], float(index))
+            return self._compose(float(index))
         steps = index + self.scene.shutter * np.linspace(-0.5, 0.5, _SHUTTER_STEPS)
-        cameras = _cameras(self.scene, steps)
         total = np.zeros((self.scene.height, self.scene.width, 3), np.float32)
-        for camera, time in zip(cameras, steps.tolist(), strict=True):
-            total += self._compose(camera, time)
+        for time in steps.tolist():
+            total += self._compose(time)
         return np.rint(total / _SHUTTER_STEPS).astype(np.uint8)
 
-    def _compose(self, camera: np.ndarray, time: float) -> np.ndarray:
-        frame = self._backdrop(camera).copy()
+    def _compose(self, time: float) -> np.ndarray:
+        frame = self._backdrop(_cameras(self.scene, np.array([time]))[0]).copy()
+        for sprite in self.scene.sprites:
+            if sprite.shadow is not None:
+                self._darken(frame, sprite, sprite.shadow, time)
         for sprite in _by_depth(self.scene):
-            placed = self._place(sprite, camera, time)
+            placed = self._place(sprite, time)
             if placed is not None:
                 under = frame[placed.rows, placed.columns]
                 mixed = under * (1 - placed.rgba[..., 3:]) + placed.rgba[..., :3]
                 frame[placed.rows, placed.columns] = np.clip(np.rint(mixed), 0, 255)
         return frame
+
+    def _darken(self, frame: np.ndarray, sprite: Sprite, shadow: Shadow, time: float) -> None:
+        """Throw the sprite's shadow on `frame`, in place: it stands on the ground however the sprite turns or bends."""
+        alpha = self._textures[sprite.name][..., 3]
+        x, y, _, scale = sprite.path.at(np.array([time]))[0]
+        foot = sprite.size[1] / 2
+        throw = np.array([[1, -shadow.lean, shadow.lean * foot], [0, shadow.flat, (1 - shadow.flat) * foot], [0, 0, 1]])
+        stand = np.array([[scale, 0, x], [0, scale, y], [0, 0, 1]])
+        camera = _cameras(self.scene, np.array([time]), sprite.parallax)[0]
+        matrix = camera @ stand @ throw @ texel_to_sprite(sprite, alpha)
+        size = (self.scene.width, self.scene.height)
+        cover = cv2.warpAffine(alpha, matrix[:2], size, flags=cv2.INTER_LINEAR)
+        blur = shadow.softness * self.scene.height / 270
+        light = 1 - shadow.strength * cv2.GaussianBlur(cover, (0, 0), max(0.3, blur))
+        np.multiply(frame, light[..., None], out=frame, casting="unsafe")
 
     def _backdrop(self, camera: np.ndarray) -> np.ndarray:
         key = camera.tobytes()
@@ -149,21 +198,30 @@ class _Stage:
             self._resting = (key, picture)
         return self._resting[1]
 
-    def _place(self, sprite: Sprite, camera: np.ndarray, time: float) -> _Placed | None:
+    def _place(self, sprite: Sprite, time: float) -> _Placed | None:
         """The sprite's texture in frame px at `time`; None if it does not reach into the frame."""
         texture = self._textures[sprite.name]
-        world = sprite_to_world(sprite, np.array([time]))[0]
-        matrix = camera @ world @ texel_to_sprite(sprite, texture)
+        camera = _cameras(self.scene, np.array([time]), sprite.parallax)[0]
+        to_frame = camera @ sprite_to_world(sprite, np.array([time]))[0]
+        to_sprite = texel_to_sprite(sprite, texture)
         height, width = texture.shape[:2]
-        corners = matrix[:2] @ np.array([(-1, -1, 1), (width, -1, 1), (-1, height, 1), (width, height, 1)]).T
-        x0, y0 = np.floor(corners.min(axis=1)).astype(int)
-        x1, y1 = np.ceil(corners.max(axis=1)).astype(int) + 1
+        corners = _apply(to_sprite, np.array([(-1, -1), (width, -1), (-1, height), (width, height)], np.float64))
+        corners += np.sign(corners) * (abs(sprite.sway.across), abs(sprite.sway.along))
+        corners = _apply(to_frame, corners)
+        x0, y0 = np.floor(corners.min(axis=0)).astype(int)
+        x1, y1 = np.ceil(corners.max(axis=0)).astype(int) + 1
         x0, y0, x1, y1 = max(0, x0), max(0, y0), min(self.scene.width, x1), min(self.scene.height, y1)
         if x0 >= x1 or y0 >= y1:
             return None
-        moved = matrix[:2] - np.array([[0, 0, x0], [0, 0, y0]])
-        rgba = cv2.warpAffine(texture, moved, (int(x1 - x0), int(y1 - y0)), flags=cv2.INTER_LINEAR)
-        return _Placed(slice(int(y0), int(y1)), slice(int(x0), int(x1)), rgba)
+        rows, columns = slice(int(y0), int(y1)), slice(int(x0), int(x1))
+        if sprite.sway.rigid:
+            moved = (to_frame @ to_sprite)[:2] - np.array([[0, 0, x0], [0, 0, y0]])
+            rgba = cv2.warpAffine(texture, moved, (int(x1 - x0), int(y1 - y0)), flags=cv2.INTER_LINEAR)
+            return _Placed(rows, columns, rgba)
+        pixels = np.stack(np.meshgrid(np.arange(x0, x1), np.arange(y0, y1)), axis=-1).astype(np.float64)
+        resting = sprite.sway.unbend(_apply(np.linalg.inv(to_frame), pixels), time)
+        texels = _apply(np.linalg.inv(to_sprite), resting).astype(np.float32)
+        return _Placed(rows, columns, cv2.remap(texture, texels[..., 0], texels[..., 1], cv2.INTER_LINEAR))
 
     def develop(self, frames: np.ndarray) -> None:
         """Burn in the text, then add flicker and sensor noise, in place."""
@@ -172,12 +230,14 @@ class _Stage:
             for frame in frames:
                 _burn(frame, scene.text)
         gains = 1 + scene.flicker * wobble(self.times, 8, generator(scene.seed, "flicker"))
+        gains *= 1 + scene.drift * self.times / max(1, scene.frames - 1)
+        gains *= np.where(self.times >= scene.step_frame, 1 + scene.step, 1.0)
         rng = generator(scene.seed, "noise")
         # One tile of noise, shifted at random for every frame: drawing fresh noise would cost most of the render.
         shape = (scene.height + _NOISE_MARGIN, scene.width + _NOISE_MARGIN, 3)
         tile = np.rint(scene.noise * rng.standard_normal(shape, dtype=np.float32)).astype(np.int16)
         for frame, gain in zip(frames, gains.tolist(), strict=True):
-            if scene.flicker:
+            if gain != 1:
                 frame[:] = cv2.convertScaleAbs(frame, alpha=gain)
             if scene.noise:
                 y, x = rng.integers(_NOISE_MARGIN, size=2)
@@ -188,20 +248,36 @@ class _Stage:
         """bool [T, H, W]: pixels that the sprite covers by more than half, as if nothing were in front of it."""
         mask = np.zeros((self.scene.frames, self.scene.height, self.scene.width), bool)
         for index in range(self.scene.frames):
-            placed = self._place(sprite, self.camera[index], float(index))
+            placed = self._place(sprite, float(index))
             if placed is not None:
                 mask[index, placed.rows, placed.columns] = placed.rgba[..., 3] > 0.5
         return mask
 
+    def surface(self, sprite: Sprite) -> Surface:
+        camera = _cameras(self.scene, self.times, sprite.parallax)
+        return Surface(camera @ sprite_to_world(sprite, self.times), sprite.sway)
+
     def boxes(self, sprite: Sprite) -> np.ndarray:
         """float64 [T, 4], x0, y0, x1, y1 around the sprite's outline in frame px, also outside the frame."""
-        texture = self._textures[sprite.name]
-        rows, columns = np.nonzero(texture[..., 3] > 0.5)
-        hull = cv2.convexHull(np.stack([columns, rows], axis=1).astype(np.int32))[:, 0]
-        outline = np.column_stack([hull, np.ones(len(hull))])
-        matrices = self.camera @ sprite_to_world(sprite, self.times) @ texel_to_sprite(sprite, texture)
-        moved = np.einsum("tij,pj->tpi", matrices, outline)[..., :2]
+        moved = self.surface(sprite).to_frame(self._outline(sprite))
         return np.concatenate([moved.min(axis=1), moved.max(axis=1)], axis=1)
+
+    def moves(self, sprite: Sprite, seen: np.ndarray) -> bool:
+        """Whether its outline goes far enough relative to the background, in the frames in which it is seen."""
+        shown = np.flatnonzero(seen.any(axis=(1, 2)))
+        if shown.size == 0:
+            return False
+        world = Surface(sprite_to_world(sprite, self.times), sprite.sway).to_frame(self._outline(sprite))[shown]
+        zoom = np.sqrt(np.linalg.det(self.camera[:, :2, :2])).max()
+        furthest = np.linalg.norm(np.ptp(world, axis=0), axis=1).max() * zoom
+        return bool(furthest > _MOVES * self.scene.height)
+
+    def _outline(self, sprite: Sprite) -> np.ndarray:
+        """float64 [P, 2], the outline in px of the resting sprite."""
+        texture = self._textures[sprite.name]
+        inside = (texture[..., 3] > 0.5).astype(np.uint8)
+        parts, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        return _apply(texel_to_sprite(sprite, texture), np.concatenate(parts)[:, 0].astype(np.float64))
 
     def tracks(self, sprite: Sprite, seen: np.ndarray) -> PointTracks:
         """A dozen points well inside the sprite's outline."""
@@ -211,8 +287,13 @@ class _Stage:
         rng = generator(self.scene.seed, "points", sprite.name)
         chosen = rng.choice(len(rows), min(_POINTS, len(rows)), replace=False)
         texels = np.stack([columns[chosen], rows[chosen]], axis=1).astype(np.float64)
-        matrices = self.camera @ sprite_to_world(sprite, self.times) @ texel_to_sprite(sprite, texture)
-        return project(texels, matrices, seen)
+        resting = _apply(texel_to_sprite(sprite, texture), texels)
+        return visible_track(self.surface(sprite).to_frame(resting), seen)
+
+
+def _apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points [..., 2] through an affine map [3, 3]."""
+    return points @ matrix[:2, :2].T + matrix[:2, 2]
 
 
 def _burn(frame: np.ndarray, text: str) -> None:
@@ -242,7 +323,9 @@ def _render_sequence(sequence: Sequence) -> RenderedClip:
     masks: dict[str, np.ndarray] = {}
     full_masks: dict[str, np.ndarray] = {}
     tracks: dict[str, PointTracks] = {}
-    transforms: dict[str, np.ndarray] = {}
+    surfaces: dict[str, Surface] = {}
+    moving: dict[str, bool] = {}
+    spans: dict[str, tuple[int, int]] = {}
     events: list[EventTruth] = []
     transitions: list[TransitionTruth] = []
     borders = [0]
@@ -259,12 +342,22 @@ def _render_sequence(sequence: Sequence) -> RenderedClip:
         frames[start + mixed : end] = clip.frames[mixed:]
         camera[borders[-1] : end] = clip.camera[borders[-1] - start :]
         events += [
-            EventTruth(f"{index}.{event.object}", event.type, event.side, event.frame + start) for event in clip.events
+            replace(
+                event,
+                object=f"{index}.{event.object}",
+                frame=event.frame + start,
+                first=event.first + start,
+                last=event.last + start,
+            )
+            for event in clip.events
         ]
         for name in clip.masks:
             masks[f"{index}.{name}"] = _spread(clip.masks[name], start, total)
             full_masks[f"{index}.{name}"] = _spread(clip.full_masks[name], start, total)
-            transforms[f"{index}.{name}"] = _hold(clip.transforms[name], start, total)
+            surface = clip.surfaces[name]
+            surfaces[f"{index}.{name}"] = Surface(_hold(surface.matrices, start, total), surface.sway, start)
+            moving[f"{index}.{name}"] = clip.moving[name]
+            spans[f"{index}.{name}"] = (start, end)
         for name, track in clip.tracks.items():
             tracks[f"{index}.{name}"] = PointTracks(
                 _hold(track.points, start, total), _spread(track.visibility, start, total)
@@ -275,7 +368,9 @@ def _render_sequence(sequence: Sequence) -> RenderedClip:
         masks=masks,
         full_masks=full_masks,
         tracks=tracks,
-        transforms=transforms,
+        surfaces=surfaces,
+        moving=moving,
+        spans=spans,
         events=tuple(sorted(events, key=lambda event: event.frame)),
         camera=camera,
         shots=tuple(zip(borders, [*borders[1:], total], strict=True)),

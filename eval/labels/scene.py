@@ -20,6 +20,8 @@ class Scene:
         noise: deviation of the sensor noise, levels.
         flicker: root mean square of the brightness changes, as a share.
         shutter: share of the frame interval during which the shutter is open; blurs what moves. 0 gives sharp frames.
+        drift: slow change of brightness from the first to the last frame, as a share.
+        step: sudden change of brightness at `step_frame`, as a share; 0 for none.
         text: a caption burnt into the lower third; empty for none.
     """
 
@@ -34,6 +36,9 @@ class Scene:
     noise: float = 1.5
     flicker: float = 0.0
     shutter: float = 0.0
+    drift: float = 0.0
+    step: float = 0.0
+    step_frame: int = 0
     text: str = ""
 
 

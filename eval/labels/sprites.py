@@ -7,10 +7,29 @@ import cv2
 import numpy as np
 
 from eval.labels.motion import Path
+from eval.labels.photographs import Photograph, cover, horse_silhouette, photograph
+from eval.labels.sway import RIGID, Sway
 from eval.labels.textures import leaves, noise
 
-Shape = Literal["disc", "box", "blob", "car", "person", "pillar"]
+Shape = Literal["disc", "box", "blob", "car", "person", "pillar", "horse", "hedge"]
 _OVERSAMPLE = 4
+
+
+@dataclass(frozen=True)
+class Shadow:
+    """What a sprite keeps light from: its own outline, thrown on the ground behind it.
+
+    Attributes:
+        lean: how far the shadow's tip lies to the right of its foot, in heights of the sprite; negative: to the left.
+        flat: how far it lies above the foot; 0.3 is a low floor seen from the side, 1 a wall right behind.
+        strength: share of the light that is missing.
+        softness: deviation of the blur, px of the frame's 270th part of its height.
+    """
+
+    lean: float = 0.6
+    flat: float = 0.3
+    strength: float = 0.35
+    softness: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -26,6 +45,11 @@ class Sprite:
         mirrored: draw it facing left; cars and people are drawn facing right.
         occluder: scenery that hides things; it has masks but no events and no tracks.
         seed: of its texture and, for blobs, of its outline.
+        photograph: its surface is a piece of this photograph instead of drawn paint.
+        softness: deviation of the blur of its edge, texels.
+        sway: how it bends.
+        shadow: what it throws on the background; None for nothing.
+        parallax: how fast it passes when the camera moves, relative to the background: above 1 it is nearer.
     """
 
     name: str
@@ -37,6 +61,11 @@ class Sprite:
     mirrored: bool = False
     occluder: bool = False
     seed: int = 0
+    photograph: Photograph | None = None
+    softness: float = 0.6
+    sway: Sway = RIGID
+    shadow: Shadow | None = None
+    parallax: float = 1.0
 
 
 def draw_sprite(sprite: Sprite, density: float, rng: np.random.Generator) -> np.ndarray:
@@ -52,6 +81,8 @@ def draw_sprite(sprite: Sprite, density: float, rng: np.random.Generator) -> np.
     paint[:] = sprite.colour
     _PAINTERS[sprite.shape](outline, paint, np.array(sprite.colour, np.float32), rng)
     rgb = cv2.resize(paint, (width, height), interpolation=cv2.INTER_AREA)
+    if sprite.photograph is not None:
+        rgb = cover(photograph(sprite.photograph), height, width, 1.4 * max(height, width), rng)
     alpha = cv2.resize(outline.astype(np.float32) / 255, (width, height), interpolation=cv2.INTER_AREA)
     light = np.linspace(1.12, 0.82, height, dtype=np.float32)[:, None]
     surface = 9 * noise(rng, height, width, max(4.0, min(width, height) / 4), 0.75)
@@ -60,7 +91,7 @@ def draw_sprite(sprite: Sprite, density: float, rng: np.random.Generator) -> np.
     if sprite.mirrored:
         rgba = rgba[:, ::-1]
     rgba = cv2.copyMakeBorder(rgba, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=(0, 0, 0, 0))
-    return cv2.GaussianBlur(rgba, (0, 0), 0.6)
+    return cv2.GaussianBlur(rgba, (0, 0), sprite.softness)
 
 
 def sprite_to_world(sprite: Sprite, times: np.ndarray) -> np.ndarray:
@@ -215,6 +246,24 @@ def _pillar(outline: np.ndarray, paint: np.ndarray, colour: np.ndarray, rng: np.
         cv2.line(paint, (0, round(seam * height)), (width, round(seam * height)), (colour * 0.55).tolist(), _OVERSAMPLE)
 
 
+def _horse(outline: np.ndarray, paint: np.ndarray, colour: np.ndarray, rng: np.random.Generator) -> None:
+    """A horse from the side, with a dappled coat."""
+    height, width = outline.shape
+    silhouette = horse_silhouette()[:, ::-1].astype(np.uint8) * 255
+    outline[:] = cv2.resize(silhouette, (width, height), interpolation=cv2.INTER_AREA)
+    coat = np.clip(colour + rng.normal(0, 26, (8, 1)), 15, 240)
+    leaves(paint, rng, coat, 140, height / 60, height / 8, (0, 0, 1, 1))
+
+
+def _hedge(outline: np.ndarray, paint: np.ndarray, colour: np.ndarray, rng: np.random.Generator) -> None:
+    """A strip of bushes with a ragged top."""
+    height, width = outline.shape
+    top = (0.25 + 0.1 * noise(rng, 1, width, height)[0]).clip(0, 0.8) * height
+    outline[np.arange(height)[:, None] >= top[None]] = 255
+    green = np.clip(colour + rng.normal(0, 22, (10, 1)) + rng.normal(0, 6, (10, 3)), 10, 235)
+    leaves(paint, rng, green, round(700 * width / height), height / 60, height / 7, (0, 0, 1, 1))
+
+
 def _shade(paint: np.ndarray) -> None:
     """Darken towards lower right, as a ball under the sun."""
     height, width = paint.shape[:2]
@@ -223,4 +272,13 @@ def _shade(paint: np.ndarray) -> None:
     paint *= np.clip(1.25 - 0.32 * distance**2, 0.45, 1.25)[..., None]
 
 
-_PAINTERS = {"disc": _disc, "box": _box, "blob": _blob, "car": _car, "person": _person, "pillar": _pillar}
+_PAINTERS = {
+    "disc": _disc,
+    "box": _box,
+    "blob": _blob,
+    "car": _car,
+    "person": _person,
+    "pillar": _pillar,
+    "horse": _horse,
+    "hedge": _hedge,
+}

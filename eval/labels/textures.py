@@ -4,12 +4,16 @@ Overlapping things of power-law size (the dead leaves model; Lee, Mumford, Huang
 scale; noise whose amplitude falls with frequency gives the surfaces between them.
 """
 
-from typing import Literal
+from typing import Literal, cast, get_args
 
 import cv2
 import numpy as np
 
-BackgroundKind = Literal["nature", "street", "ground", "room"]
+from eval.labels.photographs import Photograph, cover, photograph
+
+BackgroundKind = Literal["nature", "street", "ground", "room"] | Photograph
+
+_ENLARGED = 1.3  # scale of a photograph beyond which its finest grain is missing and is made up
 
 
 def noise(rng: np.random.Generator, height: int, width: int, coarsest: float, roughness: float = 0.55) -> np.ndarray:
@@ -36,10 +40,22 @@ def background(kind: BackgroundKind, height: int, width: int, unit: float, rng: 
     Args:
         unit: px that a hundredth of the frame's height takes: detail has the same relative size in every format.
     """
+    if kind in get_args(Photograph):
+        return _photograph(cast(Photograph, kind), height, width, unit, rng)
     picture = {"nature": _nature, "street": _street, "ground": _ground, "room": _room}[kind](height, width, unit, rng)
     light = 1.0 + 0.10 * noise(rng, height, width, max(height, width) / 2, 0.3)
     grain = 5.0 * noise(rng, height, width, 8 * unit, 0.7)
     picture = cv2.GaussianBlur(picture * light[..., None] + grain[..., None], (0, 0), 0.7)
+    return np.clip(picture, 4, 251).astype(np.uint8)
+
+
+def _photograph(name: Photograph, height: int, width: int, unit: float, rng: np.random.Generator) -> np.ndarray:
+    """A photograph whose shorter side is at least the frame's height."""
+    source = photograph(name)
+    short = max(100 * unit, 0.9 * min(height, width))
+    picture = cover(source, height, width, short, rng)
+    if short > _ENLARGED * min(source.shape[:2]):
+        picture += 5.0 * noise(rng, height, width, 3.0, 0.8)[..., None]
     return np.clip(picture, 4, 251).astype(np.uint8)
 
 

@@ -6,6 +6,7 @@ from fractions import Fraction
 import numpy as np
 
 from eval.labels.scene import JoinKind
+from eval.labels.sway import RIGID, Sway
 
 SIDES = ("left", "right", "top", "bottom")
 
@@ -18,12 +19,15 @@ class EventTruth:
         type: enter / exit.
         side: left / right / top / bottom.
         frame: enter: first frame in which any part is visible inside; exit: last such frame.
+        first, last: the frames from the first to the last in which the border cuts the object.
     """
 
     object: str
     type: str
     side: str
     frame: int
+    first: int
+    last: int
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,32 @@ class PointTracks:
 
 
 @dataclass(frozen=True)
+class Surface:
+    """Where every point of a sprite is: first it bends, then a similarity puts it into the frame.
+
+    Attributes:
+        matrices: float64 [T, 3, 3], sprite px to frame px.
+        sway: how it bends.
+        start: frame from which the sway's time counts.
+    """
+
+    matrices: np.ndarray
+    sway: Sway
+    start: int = 0
+
+    def from_frame(self, points: np.ndarray, frame: int) -> np.ndarray:
+        """Points [P, 2] of a frame, in px of the resting sprite."""
+        moved = _apply(np.linalg.inv(self.matrices[frame]), np.asarray(points, np.float64))
+        return self.sway.unbend(moved, frame - self.start)
+
+    def to_frame(self, points: np.ndarray) -> np.ndarray:
+        """Points [P, 2] of the resting sprite, float64 [T, P, 2] in every frame."""
+        times = np.arange(len(self.matrices), dtype=np.float64)[:, None] - self.start
+        bent = self.sway.bend(np.broadcast_to(points, (len(times), *np.shape(points))), times)
+        return np.einsum("tij,tpj->tpi", self.matrices[:, :2, :2], bent) + self.matrices[:, None, :2, 2]
+
+
+@dataclass(frozen=True)
 class RenderedClip:
     """Frames and their truth. T frames of H x W px.
 
@@ -56,7 +86,10 @@ class RenderedClip:
         masks: name -> bool [T, H, W], the part of the sprite that is seen (occluders are included here).
         full_masks: name -> bool [T, H, W], the part inside the frame as if nothing were in front of it.
         tracks: name -> a dozen surface points of every object.
-        transforms: name -> float64 [T, 3, 3], sprite px to frame px.
+        surfaces: name -> where its points are.
+        moving: name -> it moves by itself: while it is seen some point of it goes further than 2 % of the frame's
+            height, relative to the background.
+        spans: name -> the shot (start, end) that it belongs to.
         events: border crossings of every object, by frame.
         camera: float64 [T, 3, 3], world px to frame px; in overlaps, the scene that is shown more.
         shots: first frame and end of every shot; mixed frames belong to the shot that is shown more.
@@ -68,7 +101,9 @@ class RenderedClip:
     masks: dict[str, np.ndarray]
     full_masks: dict[str, np.ndarray]
     tracks: dict[str, PointTracks]
-    transforms: dict[str, np.ndarray]
+    surfaces: dict[str, Surface]
+    moving: dict[str, bool]
+    spans: dict[str, tuple[int, int]]
     events: tuple[EventTruth, ...]
     camera: np.ndarray
     shots: tuple[tuple[int, int], ...]
@@ -93,31 +128,32 @@ class RenderedClip:
 
     def track(self, name: str, query_frame: int, points: np.ndarray) -> PointTracks:
         """True tracks of points [P, 2] that lie on object `name` in `query_frame`, frame px."""
-        return follow(points, query_frame, self.transforms[name], self.masks[name])
+        return surface_track(self.surfaces[name], self.masks[name], query_frame, points)
 
     def track_background(self, query_frame: int, points: np.ndarray) -> PointTracks:
         """True tracks of points [P, 2] that lie on the background in `query_frame`, frame px."""
         free = np.ones(self.frames.shape[:3], bool)
         for mask in self.masks.values():
             free &= ~mask
-        return follow(points, query_frame, self.camera, free)
+        return surface_track(Surface(self.camera, RIGID), free, query_frame, points)
 
 
-def follow(points: np.ndarray, query_frame: int, transforms: np.ndarray, seen: np.ndarray) -> PointTracks:
-    """Carry points [P, 2] from `query_frame` to every frame by `transforms` [T, 3, 3]; `seen` [T, H, W] hides them."""
-    moves = transforms @ np.linalg.inv(transforms[query_frame])
-    return project(np.asarray(points, np.float64), moves, seen)
+def surface_track(surface: Surface, seen: np.ndarray, query_frame: int, points: np.ndarray) -> PointTracks:
+    """Carry points [P, 2] from `query_frame` to every frame; visible where `seen` bool [T, H, W] is true."""
+    return visible_track(surface.to_frame(surface.from_frame(points, query_frame)), seen)
 
 
-def project(points: np.ndarray, matrices: np.ndarray, seen: np.ndarray) -> PointTracks:
-    """Points [P, 2] through `matrices` [T, 3, 3]; visible where the nearest pixel of `seen` [T, H, W] is true."""
+def visible_track(points: np.ndarray, seen: np.ndarray) -> PointTracks:
+    """Points [T, P, 2], visible where the nearest pixel of `seen` bool [T, H, W] is true."""
     frames, height, width = seen.shape
-    homogeneous = np.column_stack([points, np.ones(len(points))])
-    moved = np.einsum("tij,pj->tpi", matrices, homogeneous)[..., :2]
-    cells = np.rint(moved).astype(np.int64)
+    cells = np.rint(points).astype(np.int64)
     inside = ((cells >= 0) & (cells < (width, height))).all(axis=2)
     x, y = cells[..., 0].clip(0, width - 1), cells[..., 1].clip(0, height - 1)
-    return PointTracks(moved.astype(np.float32), np.logical_and(inside, seen[np.arange(frames)[:, None], y, x]))
+    return PointTracks(points.astype(np.float32), np.logical_and(inside, seen[np.arange(frames)[:, None], y, x]))
+
+
+def _apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    return points @ matrix[:2, :2].T + matrix[:2, 2]
 
 
 def border_events(name: str, full: np.ndarray, seen: np.ndarray, boxes: np.ndarray) -> list[EventTruth]:
@@ -134,6 +170,7 @@ def border_events(name: str, full: np.ndarray, seen: np.ndarray, boxes: np.ndarr
     inside = np.asarray(full.any(axis=(1, 2)))
     visible = np.asarray(seen.any(axis=(1, 2)))
     steps = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]]).astype(np.int8)))
+    cut = np.stack([boxes[:, 0] < 0, boxes[:, 2] > width - 1, boxes[:, 1] < 0, boxes[:, 3] > height - 1], axis=1)
     events = []
     for start, end in steps.reshape(-1, 2).tolist():
         shown = np.flatnonzero(visible[start:end]) + start
@@ -141,14 +178,18 @@ def border_events(name: str, full: np.ndarray, seen: np.ndarray, boxes: np.ndarr
             continue
         if start > 0:
             side = _side_beyond(boxes[start - 1], width, height)
-            events.append(EventTruth(name, "enter", side, int(shown[0])))
+            whole = np.flatnonzero(~cut[start:end, side])
+            last = start + int(whole[0]) - 1 if whole.size else end - 1
+            events.append(EventTruth(name, "enter", SIDES[side], int(shown[0]), start, max(start, last)))
         if end < frames:
             side = _side_beyond(boxes[end], width, height)
-            events.append(EventTruth(name, "exit", side, int(shown[-1])))
+            whole = np.flatnonzero(~cut[start:end, side])
+            first = start + int(whole[-1]) + 1 if whole.size else start
+            events.append(EventTruth(name, "exit", SIDES[side], int(shown[-1]), min(end - 1, first), end - 1))
     return events
 
 
-def _side_beyond(box: np.ndarray, width: int, height: int) -> str:
-    """The side of the frame beyond which a box lies; the widest gap decides at a corner."""
+def _side_beyond(box: np.ndarray, width: int, height: int) -> int:
+    """Index of the side of the frame beyond which a box lies; the widest gap decides at a corner."""
     x0, y0, x1, y1 = box
-    return SIDES[int(np.argmax([-x1, x0 - width, -y1, y0 - height]))]
+    return int(np.argmax([-x1, x0 - width, -y1, y0 - height]))

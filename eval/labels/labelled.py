@@ -10,7 +10,6 @@ from typing import Literal, Protocol
 import numpy as np
 
 from curation.contract.rle import Rle
-
 from eval.labels.truth import EventTruth, TransitionTruth
 
 CameraLabel = Literal["static", "handheld", "moving"]

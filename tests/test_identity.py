@@ -38,14 +38,14 @@ def purity(rgba):
 def test_opaque_pixels_are_the_object_even_when_the_mask_is_a_little_large(x, y, side, scale):
     picture, mask = scene(x, y, side, scale=scale)
     swollen = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
-    rgba = read(cut_out(picture, swollen, IdentityConfig()))
+    rgba = read(cut_out(picture, swollen, IdentityConfig())[0])
     assert purity(rgba) >= 0.95
     assert (rgba[..., 3] > 127).sum() >= 0.5 * mask.sum() * scale**2
 
 
 def test_the_ground_is_transparent_and_black_and_the_edge_fades():
     picture, mask = scene(100, 60, 60, scale=2)
-    rgba = read(cut_out(picture, mask, IdentityConfig()))
+    rgba = read(cut_out(picture, mask, IdentityConfig())[0])
     assert rgba[0, 0].tolist() == [0, 0, 0, 0]
     assert rgba[60, 60].tolist() == [*RED, 255]
     assert ((rgba[..., 3] > 0) & (rgba[..., 3] < 255)).any()
@@ -53,7 +53,7 @@ def test_the_ground_is_transparent_and_black_and_the_edge_fades():
 
 def test_a_mask_of_one_pixel_still_gives_a_picture():
     picture, mask = scene(100, 60, 1)
-    assert read(cut_out(picture, mask, IdentityConfig())).size
+    assert read(cut_out(picture, mask, IdentityConfig())[0]).size
 
 
 def test_islands_are_left_out():

@@ -1,6 +1,6 @@
 """Identity (ID) references: an object cut out of a few frames, as RGBA pictures."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import cv2
 import numpy as np
@@ -33,6 +33,11 @@ class IdentityConfig(Config):
     )
 
 
+class _Cut(NamedTuple):
+    image: dict[str, Any]
+    box: list[int]
+
+
 class IdentityReferences(ClipStage):
     """Fills `objects.identity_reference` and `objects.more_references`; null and empty for an object without masks.
 
@@ -42,7 +47,12 @@ class IdentityReferences(ClipStage):
 
     name: ClassVar[str] = "identity"
     reads: ClassVar[tuple[str, ...]] = ("objects.query_frame", "tracks.masks")
-    writes: ClassVar[tuple[str, ...]] = ("objects.identity_reference", "objects.more_references")
+    writes: ClassVar[tuple[str, ...]] = (
+        "objects.identity_reference",
+        "objects.identity_frame",
+        "objects.identity_box",
+        "objects.more_references",
+    )
     resources = Resources()
 
     def __init__(self, config: IdentityConfig | None = None) -> None:
@@ -54,23 +64,28 @@ class IdentityReferences(ClipStage):
         for item in objects:
             track = tracks.get(item["object_id"])
             masks = object_masks(clip, track) if track else None
-            pictures = self._references(clip, item, masks) if masks is not None else []
-            item["identity_reference"] = pictures[0] if pictures else None
-            item["more_references"] = pictures[1:]
+            frames = self._frames(clip, item, masks) if masks is not None else []
+            cuts = [self._cut(clip, frame, masks[frame]) for frame in frames] if masks is not None else []
+            item["identity_reference"] = cuts[0].image if cuts else None
+            item["identity_frame"] = clip.start + frames[0] if cuts else None
+            item["identity_box"] = cuts[0].box if cuts else None
+            item["more_references"] = [cut.image for cut in cuts[1:]]
         return {"objects": table("objects", objects)}
 
-    def _references(self, clip: ClipFrames, item: dict[str, Any], masks: np.ndarray) -> list[dict[str, Any]]:
+    def _frames(self, clip: ClipFrames, item: dict[str, Any], masks: np.ndarray) -> list[int]:
+        """Clip-relative frames to cut references from, the main one first; empty for an object that is never seen."""
         extents = mask_extents(masks)
         if not extents.areas.any():
             return []
         rng = generator(clip.seed, self.name, item["object_id"])
         main = main_frame(extents, item["query_frame"] - clip.start, clip, self.config)
-        frames = [main, *further_frames(extents, main, clip, self.config, rng)]
-        cut = [
-            cut_out(clip.pictures[frame] if frame in clip.pictures else clip.frames[frame], masks[frame], self.config)
-            for frame in frames
-        ]
-        return [{"bytes": png, "path": None} for png in cut]
+        return [main, *further_frames(extents, main, clip, self.config, rng)]
+
+    def _cut(self, clip: ClipFrames, frame: int, mask: np.ndarray) -> _Cut:
+        picture = clip.pictures[frame] if frame in clip.pictures else clip.frames[frame]
+        png, box = cut_out(picture, mask, self.config)
+        scale = np.tile([clip.source_width / picture.shape[1], clip.source_height / picture.shape[0]], 2)
+        return _Cut({"bytes": png, "path": None}, np.rint(box * scale).astype(int).tolist())
 
 
 def main_frame(extents: Extents, query: int, clip: ClipFrames, config: IdentityConfig) -> int:
@@ -108,8 +123,8 @@ def further_frames(
     return chosen[1:]
 
 
-def cut_out(picture: np.ndarray, mask: np.ndarray, config: IdentityConfig) -> bytes:
-    """PNG of the object on a transparent ground.
+def cut_out(picture: np.ndarray, mask: np.ndarray, config: IdentityConfig) -> tuple[bytes, np.ndarray]:
+    """PNG of the object on a transparent ground, and the box [x0, y0, x1, y1] of the picture that it shows.
 
     Masks are least sure at their edge, so the edge is moved inwards and fades out over the same distance: what is
     opaque is the object. Under alpha 0 the picture is black.
@@ -130,9 +145,10 @@ def cut_out(picture: np.ndarray, mask: np.ndarray, config: IdentityConfig) -> by
     pad = round(config.pad * max(box[2] - box[0], box[3] - box[1]))
     rows = slice(max(0, box[1] - pad), box[3] + pad)
     columns = slice(max(0, box[0] - pad), box[2] + pad)
+    shown = np.array([columns.start, rows.start, min(width, columns.stop), min(height, rows.stop)])
     crop = np.dstack([picture[rows, columns, ::-1], alpha[rows, columns]])
     crop[crop[..., 3] == 0] = 0
-    return cv2.imencode(".png", crop)[1].tobytes()
+    return cv2.imencode(".png", crop)[1].tobytes(), shown
 
 
 def without_islands(mask: np.ndarray) -> np.ndarray:

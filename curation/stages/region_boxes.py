@@ -95,33 +95,21 @@ class RegionBoxes(ClipStage):
             if not np.isnan(boxes[index, 0]):
                 margin = self.config.margin * min(clip.source_width, clip.source_height)
                 held = held_area(boxes[index], track, frame, margin)
-                start["region_boxes"], start["region_sides"] = self._excluding(clip, held, rng)
+                start["region_boxes"], start["region_sides"] = boxes_beside(
+                    held, (clip.source_width, clip.source_height), self.config, rng
+                )
                 start["leave_boxes"] = self._left(clip, held, after, "exit" in later, rng)
             elif later[:1] == ["enter"]:
                 start["region_boxes"], start["region_sides"] = self._entered(clip, after, rng)
             starts.append(start)
         return starts
 
-    def _excluding(
-        self, clip: ClipFrames, held: np.ndarray, rng: np.random.Generator
-    ) -> tuple[list[list[int]], list[str]]:
-        """The largest boxes of each side in turn; which side begins is drawn, so that none is favoured."""
-        canvas = (clip.source_width, clip.source_height)
-        config = self.config
-        by_side = []
-        for side in SIDES:
-            drawn = excluding_boxes(held, side, canvas, config.side_min_height, config.candidates // len(SIDES), rng)
-            by_side.append([(box, side) for box in distinct(self._big(drawn), config.duplicate_iou, config.keep)])
-        order = rng.permutation(len(SIDES))
-        turns = [by_side[i][turn] for turn in range(config.keep) for i in order if turn < len(by_side[i])]
-        return [box.tolist() for box, _ in turns[: config.keep]], [side for _, side in turns[: config.keep]]
-
     def _left(
         self, clip: ClipFrames, held: np.ndarray, after: np.ndarray, leaves_frame: bool, rng: np.random.Generator
     ) -> list[list[int]]:
         """Boxes that contain the object and that it leaves: all that contain it, if it leaves even the frame."""
         canvas = (clip.source_width, clip.source_height)
-        drawn = self._big(containing_boxes(held, canvas, self.config.candidates, rng))
+        drawn = _big(containing_boxes(held, canvas, self.config.candidates, rng), self.config)
         if not leaves_frame:
             outside = np.any(
                 (after[None, :, :2] >= drawn[:, None, 2:]) | (after[None, :, 2:] <= drawn[:, None, :2]), axis=2
@@ -134,14 +122,33 @@ class RegionBoxes(ClipStage):
         self, clip: ClipFrames, after: np.ndarray, rng: np.random.Generator
     ) -> tuple[list[list[int]], list[str]]:
         """Boxes that the middle of an object comes into which is not in the frame yet."""
-        drawn = self._big(any_boxes((clip.source_width, clip.source_height), self.config.candidates, rng))
+        canvas = (clip.source_width, clip.source_height)
+        drawn = _big(any_boxes(canvas, self.config.candidates, rng), self.config)
         middle = (after[None, :, :2] + after[None, :, 2:]) / 2
         inside = np.all((middle >= drawn[:, None, :2]) & (middle < drawn[:, None, 2:]), axis=2)
         kept = distinct(drawn[inside.any(axis=1)], self.config.duplicate_iou, self.config.keep)
         return kept.tolist(), [entered_from(after, box) for box in kept]
 
-    def _big(self, boxes: np.ndarray) -> np.ndarray:
-        return boxes[(boxes[:, 2:] - boxes[:, :2]).min(axis=1) >= self.config.least_side_px]
+
+def boxes_beside(
+    held: np.ndarray, canvas: tuple[int, int], config: RegionBoxesConfig, rng: np.random.Generator
+) -> tuple[list[list[int]], list[str]]:
+    """Boxes that exclude what takes up `held` [4], and the side of each on which it waits.
+
+    The largest ones of each side in turn; which side begins is drawn, so that none is favoured.
+    """
+    by_side = []
+    for side in SIDES:
+        drawn = excluding_boxes(held, side, canvas, config.side_min_height, config.candidates // len(SIDES), rng)
+        kept = distinct(_big(drawn, config), config.duplicate_iou, config.keep)
+        by_side.append([(box, side) for box in kept])
+    order = rng.permutation(len(SIDES))
+    turns = [by_side[i][turn] for turn in range(config.keep) for i in order if turn < len(by_side[i])]
+    return [box.tolist() for box, _ in turns[: config.keep]], [side for _, side in turns[: config.keep]]
+
+
+def _big(boxes: np.ndarray, config: RegionBoxesConfig) -> np.ndarray:
+    return boxes[(boxes[:, 2:] - boxes[:, :2]).min(axis=1) >= config.least_side_px]
 
 
 def held_area(box: np.ndarray, track: Mapping[str, Any], frame: int, margin: float) -> np.ndarray:

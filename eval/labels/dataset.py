@@ -96,12 +96,15 @@ def read_data(folder: Path) -> list[LabelledClip]:
 
 
 def _write_truth(folder: Path, clip: RenderedClip, sampled: SampledClip) -> None:
-    objects, arrays = [], {"camera": clip.camera}
-    for number, name in enumerate(clip.objects):
-        start, end = clip.spans[name]
+    shots, arrays = _pure_shots(clip), {"camera": clip.camera}
+    objects, spans = [], {}
+    for name in clip.objects:
+        start, end = spans[name] = _within(clip.spans[name], shots)
         masks = clip.masks[name][start:end]
+        if not masks.any():
+            continue
         surface = clip.surfaces[name]
-        arrays[f"surface{number}"] = surface.matrices
+        arrays[f"surface{len(objects)}"] = surface.matrices
         objects.append(
             {
                 "name": name,
@@ -113,17 +116,18 @@ def _write_truth(folder: Path, clip: RenderedClip, sampled: SampledClip) -> None
                 "sway_start": surface.start,
             }
         )
-    shots = [
-        {"start_frame": start, "end_frame": end, "camera": camera}
-        for (start, end), camera in zip(_pure_shots(clip), sampled.cameras, strict=True)
-    ]
+    # What happens while two shots are mixed is no one's to label.
+    events = [event for event in clip.events if spans[event.object][0] <= event.frame < spans[event.object][1]]
     truth = {
         "height": clip.height,
         "width": clip.width,
         "frames": clip.length,
         "transitions": [asdict(transition) for transition in clip.transitions],
-        "shots": shots,
-        "events": [asdict(event) for event in clip.events],
+        "shots": [
+            {"start_frame": start, "end_frame": end, "camera": camera}
+            for (start, end), camera in zip(shots, sampled.cameras, strict=True)
+        ],
+        "events": [asdict(event) for event in events],
         "objects": objects,
     }
     (folder / "truth.json").write_text(json.dumps(truth, separators=(",", ":")))
@@ -140,6 +144,11 @@ def _pure_shots(clip: RenderedClip) -> list[tuple[int, int]]:
             end = after.first
         spans.append((start, end))
     return spans
+
+
+def _within(span: tuple[int, int], shots: list[tuple[int, int]]) -> tuple[int, int]:
+    """The pure shot inside an object's span."""
+    return next(shot for shot in shots if span[0] <= shot[0] and shot[1] <= span[1])
 
 
 def _read_clip(folder: Path, entry: Mapping[str, Any]) -> LabelledClip:

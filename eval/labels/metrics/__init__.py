@@ -1,0 +1,1 @@
+"""Metrics of curation's labels: plain numpy, standard definitions, one file each."""

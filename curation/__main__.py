@@ -1,13 +1,11 @@
 """`python -m curation`: the command line. Heavy modules are imported inside the commands, so --help is instant."""
 
-import logging
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from curation.contract.errors import CurationError, UsageError
+from curation.contract.command_line import run_command, set_up_logging
 
 app = typer.Typer(
     name="curation",
@@ -42,7 +40,7 @@ def run(
     verbose: VerboseOption = False,
 ) -> None:
     """The whole pipeline. Run it again to resume, to add files, or to apply another config."""
-    _logging(verbose)
+    set_up_logging(verbose)
     from curation.config import load_config
     from curation.engine.run import run_curation
 
@@ -57,7 +55,7 @@ def select(
     verbose: VerboseOption = False,
 ) -> None:
     """Apply other thresholds to scores that are already there. Opens no video."""
-    _logging(verbose)
+    set_up_logging(verbose)
     from curation.engine.run import select_again
 
     select_again(run, set_ or [], refit=refit)
@@ -70,7 +68,7 @@ def report(
     verbose: VerboseOption = False,
 ) -> None:
     """Write one self-contained HTML page: funnel, histograms, contact sheets of samples and drops."""
-    _logging(verbose)
+    set_up_logging(verbose)
     from curation.report.page import write_report
 
     typer.echo(f"report: {write_report(run, output)}")
@@ -85,7 +83,7 @@ def inspect(
     verbose: VerboseOption = False,
 ) -> None:
     """Show manifests as tables in the terminal."""
-    _logging(verbose)
+    set_up_logging(verbose)
     from curation.report.inspect import inspect as show
 
     show(run, manifest, rows=rows, columns=columns)
@@ -99,7 +97,7 @@ def preview(
     verbose: VerboseOption = False,
 ) -> None:
     """Write one sample as a video with its tracks, masks, region box and events drawn in."""
-    _logging(verbose)
+    set_up_logging(verbose)
     from curation.report.preview import write_preview
 
     write_preview(run, sample_id, output)
@@ -109,36 +107,14 @@ def preview(
 @app.command()
 def doctor(verbose: VerboseOption = False) -> None:
     """Say which backends, weights, devices and codecs work here, and how to get the rest."""
-    _logging(verbose)
+    set_up_logging(verbose)
     from curation.doctor import doctor as check
 
     raise typer.Exit(check())
 
 
-def _logging(verbose: bool) -> None:
-    level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
-    global _verbose
-    _verbose = verbose
-
-
-_verbose = False
-_INTERRUPTED = 130  # typer turns Ctrl-C into this exit code before it gets here
-
-
 def main() -> None:
-    """Run the command; errors become one line and an exit code: 1 the work failed, 2 bad usage or config."""
-    try:
-        app()
-    except CurationError as error:
-        if _verbose:
-            logging.exception("traceback, because of -v")
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
-    except SystemExit as stop:
-        if stop.code == _INTERRUPTED:
-            typer.echo("stopped; what is committed stays, run the same command again to go on", err=True)
-        raise
+    run_command(app)
 
 
 if __name__ == "__main__":

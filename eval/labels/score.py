@@ -50,6 +50,7 @@ def score_clip(labelled: LabelledClip, run: RunLabels) -> Iterator[Case]:
     if labelled.objects is not None:
         for clip in matches:
             yield from _objects(labelled, clip)
+        yield from _best_object(labelled, matches)
         yield from _not_in_any_clip(labelled, matches)
     yield from _events(labelled, matches, run.events[name])
 
@@ -227,6 +228,23 @@ def _boxes(labelled: LabelledClip, clip: ClipMatches, match: Match) -> Iterator[
                 note=note,
                 box=[x0, y0, x1, y1],
             )
+
+
+def _best_object(labelled: LabelledClip, matches: list[ClipMatches]) -> Iterator[Case]:
+    """Where only one object of the file is labelled (DAVIS): J of the reported object that fits it best, 0 without."""
+    if labelled.objects_complete:
+        return
+    for item in labelled.objects or ():
+        best = (0.0, None)
+        for clip in matches:
+            tubes = [tube for tube in clip.tubes if tube.item is item]
+            for match in clip.reported if tubes else []:
+                frames = zip(match.masks, tubes[0].masks, strict=True)
+                j = float(np.mean([region_similarity(mask, truth) for mask, truth in frames]))
+                best = max(best, (j, match.row["object_id"]), key=lambda pair: pair[0])
+        reported = sum(len(clip.reported) for clip in matches)
+        about = {"object_id": best[1], "truth": item.name, "frame": item.start_frame}
+        yield Case("davis_j", labelled.name, best[0], note=f"best of {reported} reported objects", **about)
 
 
 def _not_in_any_clip(labelled: LabelledClip, matches: list[ClipMatches]) -> Iterator[Case]:

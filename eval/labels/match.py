@@ -14,7 +14,7 @@ from eval.labels.metrics.masks import tube_iou
 FOUND = 0.5  # tube IoU of an object that counts as found
 SAME = 0.1  # tube IoU from which on a reported object is taken for the true one, for its events and boxes
 LEAST_AREA = 0.001  # share of the frame that a true object must reach to be asked for
-LEAST_FRAMES = 4  # frames in which it must be seen
+LEAST_SECONDS = 0.5  # for how long it must be seen: curation leaves out what is glimpsed for less
 
 Record = Mapping[str, Any]
 
@@ -69,7 +69,7 @@ class ClipMatches:
         return [tube for tube in self.tubes if tube.wanted and id(tube) not in found]
 
 
-def true_tubes(labelled: LabelledClip, start: int, end: int, size: tuple[int, int]) -> list[TrueTube]:
+def true_tubes(labelled: LabelledClip, start: int, end: int, size: tuple[int, int], fps: float) -> list[TrueTube]:
     """The labelled objects over frames [start, end) of a file whose frames are `size` (height, width)."""
     tubes = []
     for item in labelled.objects or ():
@@ -80,16 +80,18 @@ def true_tubes(labelled: LabelledClip, start: int, end: int, size: tuple[int, in
                 masks[place] = decode_mask(mask)
         areas = masks.mean(axis=(1, 2))
         if areas.any():
-            wanted = item.moving and areas.max() >= LEAST_AREA and np.count_nonzero(areas) >= LEAST_FRAMES
+            wanted = item.moving and areas.max() >= LEAST_AREA and np.count_nonzero(areas) >= LEAST_SECONDS * fps
             tubes.append(TrueTube(item, masks, bool(wanted)))
     return tubes
 
 
-def match_clip(labelled: LabelledClip, clip: Record, rows: list[Record], tracks: Mapping[str, Record]) -> ClipMatches:
+def match_clip(
+    labelled: LabelledClip, clip: Record, rows: list[Record], tracks: Mapping[str, Record], fps: float
+) -> ClipMatches:
     """Assign the objects that a clip of the manifests reports to the true ones, one-to-one, by the best sum of IoUs."""
     start, end = int(clip["start_frame"]), int(clip["end_frame"])
     size = next((tuple(row["mask"]["size"]) for row in rows), None) or _size(labelled)
-    tubes = true_tubes(labelled, start, end, size) if size is not None else []
+    tubes = true_tubes(labelled, start, end, size, fps) if size is not None else []
     masks = [_tube(tracks.get(row["object_id"]), start, end, size) for row in rows] if size is not None else []
     overlap = np.array([[tube_iou(mask, tube.masks) for tube in tubes] for mask in masks]).reshape(
         len(rows), len(tubes)

@@ -46,7 +46,8 @@ def score_clip(labelled: LabelledClip, run: RunLabels) -> Iterator[Case]:
     name = video["video_id"]
     yield from _transitions(labelled, run.shots[name])
     yield from _camera(labelled, run.clips[name], video)
-    matches = [match_clip(labelled, clip, run.objects[clip["clip_id"]], run.tracks) for clip in run.clips[name]]
+    fps = video["fps_num"] / video["fps_den"]
+    matches = [match_clip(labelled, clip, run.objects[clip["clip_id"]], run.tracks, fps) for clip in run.clips[name]]
     if labelled.objects is not None:
         for clip in matches:
             yield from _objects(labelled, clip)

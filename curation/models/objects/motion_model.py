@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from curation.models.objects.background import Background, RestFinder
+from curation.models.objects.exposure import even_exposure
 from curation.models.objects.stabilise import CameraPath, camera_path
 from curation.video.media import ClipFrames
 
@@ -24,8 +25,14 @@ class MotionModel:
     def __init__(self, clip: ClipFrames) -> None:
         self._clip = clip
         self.path: CameraPath = camera_path(clip.gray)
-        self._rest = RestFinder(clip.gray, clip.seconds, self.path)
-        background = Background(clip.frames, self.path, self._rest)
+        frames = even_exposure(clip.frames, self.path)
+        self._gray = (
+            clip.gray
+            if frames is clip.frames
+            else np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
+        )
+        self._rest = RestFinder(self._gray, clip.seconds, self.path)
+        background = Background(frames, self.path, self._rest)
         self.evidence = np.empty(clip.gray.shape, np.uint8)
         for index in range(clip.length):
             departure, shadow = background.evidence(index)
@@ -53,7 +60,7 @@ class MotionModel:
 
     def _shrunk(self, index: int) -> np.ndarray:
         if index not in self._small:
-            self._small[index] = cv2.resize(self._clip.gray[index], self._flow_size, interpolation=cv2.INTER_AREA)
+            self._small[index] = cv2.resize(self._gray[index], self._flow_size, interpolation=cv2.INTER_AREA)
         return self._small[index]
 
 

@@ -15,6 +15,7 @@ _GRID = (8, 6)  # cells that features are spread over and that a camera motion i
 _INLIER_PX = 1.0  # at registration size
 _NEW_KEY_SHARE = 0.45  # of the key frame's features still followed
 _STILL_PX = 0.35  # largest corner motion, at registration size, of a camera that counts as not moving at all
+_UNEVEN = 0.03  # change of mean brightness from which on frames are evened out
 _TERMINATE = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 0.05)
 
 
@@ -39,13 +40,22 @@ def camera_path(gray: np.ndarray) -> CameraPath:
     """Register every frame of a uint8 [T, h, w] clip."""
     factor = min(1.0, REGISTRATION_SIDE / max(gray.shape[1:]))
     size = (round(gray.shape[2] * factor), round(gray.shape[1] * factor))
-    small = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in gray]
+    small = _even([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in gray])
     to_scene, reliable = _register(small)
     if _never_moves(small, to_scene):
         return CameraPath(np.tile(np.eye(3), (len(gray), 1, 1)), reliable, still=True)
     # Pixel centres are integers, so resizing moves the origin by half a pixel.
     grow = np.array([[1 / factor, 0, 0.5 / factor - 0.5], [0, 1 / factor, 0.5 / factor - 0.5], [0, 0, 1]])
     return CameraPath(grow @ to_scene @ np.linalg.inv(grow), reliable, still=False)
+
+
+def _even(frames: list[np.ndarray]) -> list[np.ndarray]:
+    """Frames of about the same brightness: tracking compares levels, and takes an exposure step for motion."""
+    means = np.array([max(1.0, float(frame.mean())) for frame in frames])
+    gains = np.median(means) / means
+    if np.abs(gains - 1).max() < _UNEVEN:
+        return frames
+    return [cv2.convertScaleAbs(frame, alpha=gain) for frame, gain in zip(frames, gains.tolist(), strict=True)]
 
 
 def _never_moves(frames: list[np.ndarray], to_scene: np.ndarray) -> bool:

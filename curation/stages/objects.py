@@ -15,11 +15,12 @@ from curation.contract.tables import Tables, records, table
 from curation.models.masks import MasksConfig, build_masks
 from curation.models.masks.protocol import MaskPrompt
 from curation.models.objects import ObjectsConfig, build_detector
-from curation.models.objects.motion_model import mask_motion, motion_model
+from curation.models.objects.motion_model import motion_model
 from curation.models.objects.protocol import Detection
 from curation.stages.clip_masks import Extents, mask_extents
 from curation.stages.discovery import discovery_grid
 from curation.stages.join_tubes import join_pieces, join_tubes
+from curation.stages.own_motion import carried_share
 from curation.stages.stage import ClipStage
 from curation.video.media import ClipFrames
 
@@ -40,8 +41,8 @@ class ObjectsOverClipConfig(Config):
     min_travel: float = Field(
         default=0.02, ge=0, description="least way through the scene, share of the frame diagonal"
     )
-    min_flow: float = Field(
-        default=0.4, ge=0, description="least way that its texture moves, share of its mask's way: light only spreads"
+    min_carried: float = Field(
+        default=0.5, ge=0, le=1, description="least share of frame pairs in which its picture goes along with its mask"
     )
     min_persistence: float = Field(
         default=0.6,
@@ -163,7 +164,7 @@ class ObjectsOverClip(ClipStage):
             return False
         if len(seen) < self._config.min_seen * (seen[-1] - seen[0] + 1):
             return False
-        return own_motion(clip, masks, seen) >= self._config.min_flow * travel
+        return carried_share(clip, masks, seen) >= self._config.min_carried
 
     def _object_row(
         self, clip: ClipFrames, name: str, query: int, masks: np.ndarray, extents: Extents, detection: Detection
@@ -182,23 +183,6 @@ class ObjectsOverClip(ClipStage):
             "object_backend": self._detector.name,
             "mask_backend": self._masks.name,
         }
-
-
-def own_motion(clip: ClipFrames, masks: np.ndarray, seen: np.ndarray) -> float:
-    """How far the picture inside the masks moves relative to the camera, working px: the farthest it gets in all."""
-    model = motion_model(clip)
-    place, way = np.zeros(2), [np.zeros(2)]
-    for frame in seen[:-1]:
-        box = mask_box(masks[frame])
-        assert box is not None
-        whole = _crop(box)
-        flow = mask_motion(model.flow(frame, frame + 1), masks[frame][whole], whole, clip.height, clip.width)
-        centre = np.array([[[(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]]])
-        camera = cv2.perspectiveTransform(centre, model.path.between(frame, frame + 1)) - centre
-        place = place + flow - camera[0, 0]
-        way.append(place)
-    spread = np.ptp(np.array(way), axis=0)
-    return float(np.hypot(*spread))
 
 
 def shape_persistence(masks: np.ndarray, seen: np.ndarray) -> float:
@@ -229,10 +213,6 @@ def _centred(mask: np.ndarray) -> np.ndarray:
 def _padded(mask: np.ndarray, height: int, width: int) -> np.ndarray:
     y, x = (height - mask.shape[0]) // 2, (width - mask.shape[1]) // 2
     return np.pad(mask, ((y, y), (x, x)))
-
-
-def _crop(box: Sequence[int]) -> tuple[slice, slice]:
-    return slice(box[1], box[3]), slice(box[0], box[2])
 
 
 def _solid(mask: np.ndarray) -> np.ndarray:

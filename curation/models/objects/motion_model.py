@@ -20,18 +20,19 @@ class MotionModel:
     """Attributes:
     evidence: uint8 [T, h, w] at working size, departure from the background without shadows; see LIKELY, POSSIBLE.
     path: camera path of the clip.
+    gray: uint8 [T, h, w], luma with changes of exposure taken out.
     """
 
     def __init__(self, clip: ClipFrames) -> None:
         self._clip = clip
         self.path: CameraPath = camera_path(clip.gray)
         frames = even_exposure(clip.frames, self.path)
-        self._gray = (
+        self.gray = (
             clip.gray
             if frames is clip.frames
             else np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
         )
-        self._rest = RestFinder(self._gray, clip.seconds, self.path)
+        self._rest = RestFinder(self.gray, clip.seconds, self.path)
         background = Background(frames, self.path, self._rest)
         self.evidence = np.empty(clip.gray.shape, np.uint8)
         for index in range(clip.length):
@@ -60,7 +61,7 @@ class MotionModel:
 
     def _shrunk(self, index: int) -> np.ndarray:
         if index not in self._small:
-            self._small[index] = cv2.resize(self._gray[index], self._flow_size, interpolation=cv2.INTER_AREA)
+            self._small[index] = cv2.resize(self.gray[index], self._flow_size, interpolation=cv2.INTER_AREA)
         return self._small[index]
 
 

@@ -1,0 +1,97 @@
+"""Whether what is seen inside a mask goes along with it: light, shadow and waves move over a ground that stays."""
+
+import cv2
+import numpy as np
+
+from curation.contract.spans import mask_box
+from curation.models.objects.motion_model import motion_model
+from curation.stages.clip_masks import mask_extents
+from curation.video.media import ClipFrames
+
+_PAIRS = 16  # pairs of frames that are compared, at most
+_STEP_PX = 4.0  # how far the mask must have gone between the two
+_STEP_SECONDS = 0.5  # in at most this time
+_TEMPLATE_SIDE = 56  # larger masks are shrunk to this side, px
+_MARGIN_PX = 4  # searched beyond where the mask went
+_BETTER = 0.85  # the picture must fit this much better where the mask went than where the ground went
+
+
+def carried_share(clip: ClipFrames, masks: np.ndarray, seen: np.ndarray) -> float:
+    """Share of frame pairs, 0..1, in which the picture inside the mask goes at least half the mask's way.
+
+    The picture in the mask of one frame is looked for in a later one, between where the ground has carried it and
+    beyond where the mask is. 0 when the mask never goes far enough to tell.
+
+    Args:
+        masks: bool [T, h, w] at working size.
+        seen: frames in which the mask is not empty.
+    """
+    pairs = _pairs(clip, masks, seen)
+    if not pairs:
+        return 0.0
+    return float(np.mean([_goes_along(clip, masks[a], a, b, ground, way) for a, b, ground, way in pairs]))
+
+
+def _pairs(clip: ClipFrames, masks: np.ndarray, seen: np.ndarray) -> list[tuple[int, int, np.ndarray, np.ndarray]]:
+    """Frames (a, b), the ground's way between them [2] and the mask's own way beyond that [2], px.
+
+    Masks that the frame's border cuts come last: their middle does not go where the object goes.
+    """
+    path = motion_model(clip).path
+    boxes = mask_extents(masks).boxes
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    whole = (boxes[:, :2] > 1).all(axis=1) & (boxes[:, 2:] < (clip.width - 1, clip.height - 1)).all(axis=1)
+    reach = max(1, round(_STEP_SECONDS * float(clip.fps)))
+    shown = set(seen.tolist())
+    found = []
+    for a in seen.tolist():
+        for b in range(a + 1, min(a + reach, len(masks) - 1) + 1):
+            if b not in shown:
+                continue
+            there = cv2.perspectiveTransform(centres[a][None, None], path.between(a, b))[0, 0]
+            own = centres[b] - there
+            if np.hypot(*own) >= _STEP_PX:
+                found.append((a, b, there - centres[a], own))
+                break
+    found.sort(key=lambda pair: not (whole[pair[0]] and whole[pair[1]]))
+    entire = [pair for pair in found if whole[pair[0]] and whole[pair[1]]]
+    chosen = entire if len(entire) >= 4 else found
+    return chosen[:: max(1, len(chosen) // _PAIRS)][:_PAIRS]
+
+
+def _goes_along(clip: ClipFrames, mask: np.ndarray, a: int, b: int, ground: np.ndarray, way: np.ndarray) -> bool:
+    box = mask_box(mask)
+    assert box is not None
+    x0, y0, x1, y1 = box
+    factor = min(1.0, _TEMPLATE_SIDE / max(x1 - x0, y1 - y0))
+    gray = motion_model(clip).gray
+    margin = int(np.ceil(np.abs(way).max() + _MARGIN_PX / factor))
+    # The window of frame b in which nothing has moved by itself, with room on all sides.
+    left, top = round(x0 + ground[0]) - margin, round(y0 + ground[1]) - margin
+    size = (y1 - y0 + 2 * margin, x1 - x0 + 2 * margin)
+    window = _cut(gray[b], top, left, size)
+    template, inside = gray[a][y0:y1, x0:x1], mask[y0:y1, x0:x1].astype(np.uint8)
+    if factor < 1:
+        template, inside, window = (
+            cv2.resize(part, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+            for part in (template, inside * 255, window)
+        )
+        inside = (inside > 127).astype(np.uint8)
+    if np.count_nonzero(inside) < 12:
+        return False
+    blurred = cv2.GaussianBlur(template, (3, 3), 0).astype(np.float32)
+    miss = cv2.matchTemplate(
+        cv2.GaussianBlur(window, (3, 3), 0).astype(np.float32), blurred, cv2.TM_SQDIFF, mask=inside.astype(np.float32)
+    )
+    rest = margin * factor
+    ys, xs = np.mgrid[: miss.shape[0], : miss.shape[1]]
+    along = ((xs - rest) * way[0] + (ys - rest) * way[1]) / (factor * float(way @ way))  # share of the mask's way
+    went, stayed = miss[along >= 0.5], miss[np.hypot(xs - rest, ys - rest) <= 1.5]
+    return bool(went.size and went.min() < _BETTER * stayed.min())
+
+
+def _cut(picture: np.ndarray, top: int, left: int, size: tuple[int, int]) -> np.ndarray:
+    """A part of a picture, its border repeated where the part lies outside."""
+    rows = np.clip(np.arange(top, top + size[0]), 0, picture.shape[0] - 1)
+    columns = np.clip(np.arange(left, left + size[1]), 0, picture.shape[1] - 1)
+    return np.ascontiguousarray(picture[rows[:, None], columns[None]])

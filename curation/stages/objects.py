@@ -21,6 +21,7 @@ from curation.stages.clip_masks import Extents, mask_extents
 from curation.stages.discovery import discovery_grid
 from curation.stages.join_tubes import join_pieces, join_tubes
 from curation.stages.own_motion import carried_share
+from curation.stages.scenery import without_scenery
 from curation.stages.stage import ClipStage
 from curation.video.media import ClipFrames
 
@@ -137,6 +138,8 @@ class ObjectsOverClip(ClipStage):
                 else:
                     refused |= masks
         tubes = join_tubes(clip, join_pieces(clip, tubes), self._config.join_seconds)
+        kept = without_scenery(clip, [masks for masks, _ in tubes])
+        tubes = [tube for tube, keep in zip(tubes, kept, strict=True) if keep]
         tubes.sort(key=lambda tube: -np.count_nonzero(tube[0]))
         return tubes[: self._config.max_objects]
 

@@ -13,6 +13,7 @@ _STEP_PX = 4.0  # how far the mask must have gone between the two
 _STEP_SECONDS = 0.5  # in at most this time
 _TEMPLATE_SIDE = 56  # larger masks are shrunk to this side, px
 _MARGIN_PX = 4  # searched beyond where the mask went
+_LEAST_PIXELS = 12  # of the mask, to compare
 _BETTER = 0.85  # the picture must fit this much better where the mask went than where the ground went
 
 
@@ -40,7 +41,8 @@ def _pairs(clip: ClipFrames, masks: np.ndarray, seen: np.ndarray) -> list[tuple[
     path = motion_model(clip).path
     boxes = mask_extents(masks).boxes
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    whole = (boxes[:, :2] > 1).all(axis=1) & (boxes[:, 2:] < (clip.width - 1, clip.height - 1)).all(axis=1)
+    whole = np.all(boxes[:, :2] > 1, axis=1) & np.all(boxes[:, 2:] < (clip.width - 1, clip.height - 1), axis=1)
+    whole = whole.tolist()
     reach = max(1, round(_STEP_SECONDS * float(clip.fps)))
     shown = set(seen.tolist())
     found = []
@@ -53,7 +55,6 @@ def _pairs(clip: ClipFrames, masks: np.ndarray, seen: np.ndarray) -> list[tuple[
             if np.hypot(*own) >= _STEP_PX:
                 found.append((a, b, there - centres[a], own))
                 break
-    found.sort(key=lambda pair: not (whole[pair[0]] and whole[pair[1]]))
     entire = [pair for pair in found if whole[pair[0]] and whole[pair[1]]]
     chosen = entire if len(entire) >= 4 else found
     return chosen[:: max(1, len(chosen) // _PAIRS)][:_PAIRS]
@@ -62,32 +63,56 @@ def _pairs(clip: ClipFrames, masks: np.ndarray, seen: np.ndarray) -> list[tuple[
 def _goes_along(clip: ClipFrames, mask: np.ndarray, a: int, b: int, ground: np.ndarray, way: np.ndarray) -> bool:
     box = mask_box(mask)
     assert box is not None
+    found = _misses(clip, mask, box, a, b, ground, reach=float(np.abs(way).max()))
+    if found is None:
+        return False
+    miss, shifts = found
+    along = shifts @ way / float(way @ way)  # share of the mask's way
+    went, stayed = miss[along >= 0.5], miss[np.hypot(shifts[..., 0], shifts[..., 1]) <= 1.5]
+    return bool(went.size and stayed.size and went.min() < _BETTER * stayed.min())
+
+
+def best_shift(
+    clip: ClipFrames, mask: np.ndarray, box: list[int], a: int, b: int, ground: np.ndarray, reach: float
+) -> np.ndarray | None:
+    """How far [2], px, the picture inside a mask of frame `a` goes beyond the ground until frame `b`.
+
+    Args:
+        box: around the mask, [x0, y0, x1, y1].
+        ground: the ground's way there [2], px.
+        reach: how far to look, px. None when too little of the mask is left to compare.
+    """
+    found = _misses(clip, mask, box, a, b, ground, reach)
+    if found is None:
+        return None
+    miss, shifts = found
+    return shifts[np.unravel_index(int(miss.argmin()), miss.shape)]
+
+
+def _misses(
+    clip: ClipFrames, mask: np.ndarray, box: list[int], a: int, b: int, ground: np.ndarray, reach: float
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Squared differences [N, M] of the picture in the mask at shifts [N, M, 2], px, beyond the ground's way."""
     x0, y0, x1, y1 = box
     factor = min(1.0, _TEMPLATE_SIDE / max(x1 - x0, y1 - y0))
     gray = motion_model(clip).gray
-    margin = int(np.ceil(np.abs(way).max() + _MARGIN_PX / factor))
+    margin = int(np.ceil(reach + _MARGIN_PX / factor))
     # The window of frame b in which nothing has moved by itself, with room on all sides.
     left, top = round(x0 + ground[0]) - margin, round(y0 + ground[1]) - margin
-    size = (y1 - y0 + 2 * margin, x1 - x0 + 2 * margin)
-    window = _cut(gray[b], top, left, size)
-    template, inside = gray[a][y0:y1, x0:x1], mask[y0:y1, x0:x1].astype(np.uint8)
+    window = _cut(gray[b], top, left, (y1 - y0 + 2 * margin, x1 - x0 + 2 * margin))
+    template, inside = gray[a][y0:y1, x0:x1], mask[y0:y1, x0:x1].astype(np.uint8) * 255
     if factor < 1:
         template, inside, window = (
             cv2.resize(part, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-            for part in (template, inside * 255, window)
+            for part in (template, inside, window)
         )
-        inside = (inside > 127).astype(np.uint8)
-    if np.count_nonzero(inside) < 12:
-        return False
-    blurred = cv2.GaussianBlur(template, (3, 3), 0).astype(np.float32)
-    miss = cv2.matchTemplate(
-        cv2.GaussianBlur(window, (3, 3), 0).astype(np.float32), blurred, cv2.TM_SQDIFF, mask=inside.astype(np.float32)
-    )
-    rest = margin * factor
+    weight = (inside > 127).astype(np.float32)
+    if np.count_nonzero(weight) < _LEAST_PIXELS:
+        return None
+    template, window = (cv2.GaussianBlur(part, (3, 3), 0).astype(np.float32) for part in (template, window))
+    miss = cv2.matchTemplate(window, template, cv2.TM_SQDIFF, mask=weight)
     ys, xs = np.mgrid[: miss.shape[0], : miss.shape[1]]
-    along = ((xs - rest) * way[0] + (ys - rest) * way[1]) / (factor * float(way @ way))  # share of the mask's way
-    went, stayed = miss[along >= 0.5], miss[np.hypot(xs - rest, ys - rest) <= 1.5]
-    return bool(went.size and went.min() < _BETTER * stayed.min())
+    return miss, np.stack([xs - margin * factor, ys - margin * factor], axis=-1) / factor
 
 
 def _cut(picture: np.ndarray, top: int, left: int, size: tuple[int, int]) -> np.ndarray:

@@ -26,6 +26,9 @@ _WINDOW, _STRIDE, _CONTEXT = 100, 50, 25  # as the network was trained: the midd
 _LAG = 12  # frames between the pictures that are compared to see slow changes
 _CHANGED_SHARE = 0.25  # of the picture: a transition changes more than that, a passing object less
 _SHORTEST_GRADUAL = 3  # frames of `many_hot`; hard cuts have one, two when the encoder smears them
+_STEP_LEVEL = 4.0  # mean change of level between two frames from which on it can be a step of brightness
+_STEP_LEFT = 0.4  # of that change, what a gain and an offset may leave unexplained
+_STEP_LIKENESS = 0.95  # correlation of the two pictures
 
 
 class TransNetV2Config(Config):
@@ -95,6 +98,7 @@ class TransNetV2Pass:
         self._first = 0  # index of _frames[0]
         self._count = 0
         self._changes = array("f")
+        self._exposure_steps: set[int] = set()
         self._answers: list[np.ndarray] = []
         self.windows = 0
         self.asked = 0
@@ -105,13 +109,21 @@ class TransNetV2Pass:
         self._count += 1
         now = self._count - 1
         self._changes.append(_change(frame_rgb, self._frame(now - 1), self._frame(now - _LAG)))
+        if is_exposure_step(self._frame(now - 1), frame_rgb):
+            self._exposure_steps.add(now)
         # The window that starts at the next unanswered frame needs its context behind it to be complete.
         if self._count == self._unanswered + _WINDOW - _CONTEXT:
             self._answer()
 
     def finish(self) -> list[Transition]:
         one_hot, many_hot = self.probabilities()
-        return find_transitions(one_hot, many_hot, self._detector.config)
+        found = find_transitions(one_hot, many_hot, self._detector.config)
+        return [transition for transition in found if not self._only_exposure(transition)]
+
+    def _only_exposure(self, transition: Transition) -> bool:
+        """A cut at which nothing but the brightness changes: auto exposure, a lamp, a flash."""
+        near = range(transition.start - 1, transition.start + 2)
+        return transition.kind == "cut" and any(frame in self._exposure_steps for frame in near)
 
     def probabilities(self) -> tuple[np.ndarray, np.ndarray]:
         """(one_hot, many_hot), float32 [T] each; 0 where nothing changes. Only after the last frame."""
@@ -187,6 +199,24 @@ def _change(now: np.ndarray, previous: np.ndarray, earlier: np.ndarray) -> float
     slow = cv2.absdiff(now, earlier).max(axis=2).ravel()
     rank = round(slow.size * (1 - _CHANGED_SHARE))
     return max(float(np.partition(slow, rank)[rank]), float(cv2.absdiff(now, previous).mean()))
+
+
+def is_exposure_step(before: np.ndarray, after: np.ndarray) -> bool:
+    """Whether two neighbouring frames, uint8 [h, w, 3], differ in brightness and little else.
+
+    One gain and offset per channel then explain most of the difference. Between two shots, even of the same place, the
+    difference is in what is where, and no gain explains that.
+    """
+    difference = float(cv2.absdiff(before, after).mean())
+    if difference < _STEP_LEVEL:
+        return False
+    a = before.reshape(-1, 3).astype(np.float32)
+    b = after.reshape(-1, 3).astype(np.float32)
+    a_off, b_off = a - a.mean(axis=0), b - b.mean(axis=0)
+    together, spread = (a_off * b_off).sum(axis=0), np.maximum((a_off**2).sum(axis=0), 1e-6)
+    left = np.abs(b_off - together / spread * a_off).mean()
+    likeness = together.sum() / np.sqrt(max(float(spread.sum() * (b_off**2).sum()), 1e-6))
+    return bool(left < _STEP_LEFT * difference and likeness > _STEP_LIKENESS)
 
 
 @contextmanager

@@ -1,14 +1,109 @@
 """The page of a scoring: the table, and the worst cases of every measure pictured."""
 
+import base64
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+import av
+import cv2
+import jinja2
+import numpy as np
+
+from curation.contract.manifest import RunFolder
+from curation.contract.rle import decode_mask
+from eval.labels.cases import Case
+from eval.labels.labelled import LabelledClip
+from eval.labels.score import RunLabels
 from eval.labels.summary import Line
 
-if TYPE_CHECKING:
-    from eval.labels.run import ScoredData
+WORST = 6  # cases pictured for each measure
+_HEIGHT = 220
+_TRUE, _REPORTED, _BOX = (40, 230, 60), (255, 70, 60), (255, 220, 0)
 
 
-def write_page(path: Path, scored: Sequence["ScoredData"], lines: list[Line]) -> Path:
+def write_page(
+    path: Path, data: Sequence[tuple[RunFolder, Sequence[LabelledClip], Sequence[Case]]], lines: list[Line]
+) -> Path:
+    """One self-contained HTML page: every measure with its bar, then its worst cases with a frame each.
+
+    In the pictures the truth is outlined in green, what was reported in red, a region box in yellow.
+    """
+    sections = [section for line in lines if (section := _section(line, data))]
+    template = jinja2.Environment(
+        loader=jinja2.PackageLoader("eval.labels"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    ).get_template("page.html")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(template.render(lines=lines, sections=sections), encoding="utf-8")
+    partial.replace(path)
     return path
+
+
+def _section(
+    line: Line, data: Sequence[tuple[RunFolder, Sequence[LabelledClip], Sequence[Case]]]
+) -> dict[str, Any] | None:
+    """Worst cases of one measure; None when nothing about it is bad."""
+    measure, pictured = line.measure, []
+    bad = [(case, index) for index, item in enumerate(data) for case in item[2] if _is_bad(case, line)]
+    # The lowest values first, or the highest where less is better; counted ones in the order of the data.
+    bad.sort(key=lambda pair: (pair[0].value or 0.0) * (-1 if measure.lower else 1))
+    for case, index in bad[:WORST]:
+        run, clips, _ = data[index]
+        clip = next((clip for clip in clips if clip.name == case.clip), None)
+        picture = _picture(case, clip, run) if clip is not None and case.frame is not None else None
+        pictured.append({"case": case, "picture": picture})
+    return {"line": line, "cases": pictured, "total": len(bad)} if pictured else None
+
+
+def _is_bad(case: Case, line: Line) -> bool:
+    measure = line.measure
+    if case.measure != measure.cases:
+        return False
+    if measure.how == "mean":
+        if case.value is None:
+            return False
+        limit = measure.bar if measure.bar is not None else line.mean
+        return case.value > limit if measure.lower else case.value < limit
+    unwanted = {"recall": ("missed",), "precision": ("false",)}.get(measure.how, ("missed", "false"))
+    return case.outcome in unwanted
+
+
+def _picture(case: Case, clip: LabelledClip, run: RunFolder) -> str | None:
+    """The case's frame as a JPEG data URI, with what is true and what was reported drawn on it."""
+    assert case.frame is not None
+    frame = _frame(clip.path, case.frame)
+    if frame is None:
+        return None
+    labels = RunLabels(run)
+    video = labels.videos[clip.name]["video_id"]
+    for row in (row for part in labels.clips[video] for row in labels.objects[part["clip_id"]]):
+        track = labels.tracks.get(row["object_id"])
+        if track is not None and track["start_frame"] <= case.frame < track["end_frame"]:
+            _outline(frame, track["masks"][case.frame - track["start_frame"]], _REPORTED)
+    for item in clip.objects or ():
+        if item.masks is not None and item.start_frame <= case.frame < item.end_frame:
+            _outline(frame, item.masks[case.frame - item.start_frame], _TRUE)
+    if case.box is not None:
+        x0, y0, x1, y1 = case.box
+        cv2.rectangle(frame, (x0, y0), (x1 - 1, y1 - 1), _BOX, 2)
+    width = round(frame.shape[1] * _HEIGHT / frame.shape[0])
+    small = cv2.resize(frame, (width, _HEIGHT), interpolation=cv2.INTER_AREA)
+    jpeg = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg.tobytes()).decode("ascii")
+
+
+def _outline(frame: np.ndarray, mask: Any, colour: tuple[int, int, int]) -> None:
+    if mask is None:
+        return
+    parts, _ = cv2.findContours(decode_mask(mask).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    cv2.drawContours(frame, parts, -1, colour, max(1, frame.shape[0] // 200))
+
+
+def _frame(path: Path, index: int) -> np.ndarray | None:
+    """Frame `index` in decoding order, RGB; None beyond the end."""
+    with av.open(str(path)) as container:
+        for number, frame in enumerate(container.decode(video=0)):
+            if number == index:
+                return frame.to_ndarray(format="rgb24")
+    return None

@@ -51,7 +51,7 @@ def run_labels(folders: Sequence[Path], output: Path, preset: str, overrides: li
         scored.append(_score(folder, open_run(run), clips, config, seconds))
     lines = summarise([item.cases for item in scored])
     _write_scores(output / "scores.json", scored, lines, config)
-    page = write_page(output / "report.html", scored, lines)
+    page = write_page(output / "report.html", [(item.run, item.clips, item.cases) for item in scored], lines)
     _print(lines, [item.folder.name for item in scored])
     Console().print(f"scores: {output / 'scores.json'}\npage: {page}", soft_wrap=True)
     return lines

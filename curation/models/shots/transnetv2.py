@@ -27,7 +27,7 @@ _LAG = 12  # frames between the pictures that are compared to see slow changes
 _CHANGED_SHARE = 0.25  # of the picture: a transition changes more than that, a passing object less
 _SHORTEST_GRADUAL = 3  # frames of `many_hot`; hard cuts have one, two when the encoder smears them
 _STEP_LEVEL = 4.0  # mean change of level between two frames from which on it can be a step of brightness
-_STEP_LEFT = 0.4  # of that change, what a gain and an offset may leave unexplained
+_STEP_LEFT = 0.55  # of that change, what a gain and an offset may leave unexplained
 _STEP_LIKENESS = 0.95  # correlation of the two pictures
 
 

@@ -38,12 +38,12 @@ def test_perfect_tracks_score_one_and_shifted_ones_as_tap_vid_says():
     perfect = track_scores(points, visible, points, visible, queries, (256, 256))
     assert (perfect.delta_avg, perfect.average_jaccard, perfect.occlusion_accuracy) == (1, 1, 1)
     # Three px off are within 4, 8 and 16 of the five thresholds; a hit lost is a false positive and a miss at once.
-    off = track_scores(points + (3, 0), visible, points, visible, queries, (256, 256))
+    off = track_scores(points + np.array([3, 0]), visible, points, visible, queries, (256, 256))
     assert off.delta_avg == pytest.approx(3 / 5) and off.average_jaccard == pytest.approx(3 / 5)
     hidden = track_scores(points, ~visible, points, visible, queries, (256, 256))
     assert hidden.average_jaccard == 0 and hidden.occlusion_accuracy == 0 and hidden.delta_avg == 1
     # Distances are measured at 256 px: three px of a frame twice as large are one and a half.
-    large = track_scores(points + (3, 0), visible, points, visible, queries, (512, 512))
+    large = track_scores(points + np.array([3, 0]), visible, points, visible, queries, (512, 512))
     assert large.delta_avg == pytest.approx(4 / 5)
 
 

@@ -43,7 +43,7 @@ class ObjectsOverClipConfig(Config):
         default=0.02, ge=0, description="least way through the scene, share of the frame diagonal"
     )
     min_carried: float = Field(
-        default=0.5, ge=0, le=1, description="least share of frame pairs in which its picture goes along with its mask"
+        default=0.3, ge=0, le=1, description="least share of frame pairs in which its picture goes along with its mask"
     )
     min_persistence: float = Field(
         default=0.6,

@@ -14,6 +14,7 @@ _STEP_SECONDS = 0.5  # in at most this time
 _TEMPLATE_SIDE = 56  # larger masks are shrunk to this side, px
 _MARGIN_PX = 4  # searched beyond where the mask went
 _LEAST_PIXELS = 12  # of the mask, to compare
+_LEAST_CORE = 0.25  # of the mask that is left without its edge, for the edge to be left out
 _BETTER = 0.85  # the picture must fit this much better where the mask went than where the ground went
 
 
@@ -107,6 +108,9 @@ def _misses(
             for part in (template, inside, window)
         )
     weight = (inside > 127).astype(np.float32)
+    # At its edge a mask holds some ground, which stays behind.
+    core = cv2.erode(weight, np.ones((3, 3), np.uint8), iterations=2, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    weight = core if np.count_nonzero(core) >= _LEAST_CORE * np.count_nonzero(weight) else weight
     if np.count_nonzero(weight) < _LEAST_PIXELS:
         return None
     template, window = (cv2.GaussianBlur(part, (3, 3), 0).astype(np.float32) for part in (template, window))

@@ -1,0 +1,120 @@
+"""The trajectory video: where every kept point is in every frame, as blurred squares in its object's colour on white.
+
+The recipe paints squares at source size, resizes (bicubic) and blurs whole frames. All three are linear and separable,
+and the painting consists of few rectangles, so the same pixels come from small matrix products around the points.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from training.conditioning.colours import colour
+
+# Recipe: 45 x 45 kernel, sigma 3, radii stated for frames of 384 px height.
+_KERNEL, _SIGMA, _NOMINAL_HEIGHT = 45, 3.0, 384
+_WHITE = 255.0
+# The recipe converts to uint8 by cutting off; without this, rounding errors would turn white into 254.
+_EPSILON = 1e-3
+
+
+def draw_trajectories(
+    objects: Sequence[np.ndarray],
+    source_size: tuple[int, int],
+    canvas_size: tuple[int, int],
+    dot_radius: int,
+    colours: Sequence[tuple[int, int, int]] | None = None,
+) -> np.ndarray:
+    """Render points as the recipe does; equal to painting, resizing and blurring whole frames to within one level.
+
+    Args:
+        objects: for each object, points float or int [T, P, 2] in px of the source; P may be 0. A point that is outside
+            the source, or not finite, is not drawn. Later objects and points are painted over earlier ones.
+        source_size: (height, width) in which the points are given; the squares' size follows this height.
+        canvas_size: (height, width) of the result.
+        dot_radius: half side of a square in px at a source height of 384; CogVideoX 6, Wan 7.
+        colours: RGB of each object; the fixed table by default.
+
+    Returns:
+        uint8 [T, canvas height, canvas width, 3] RGB.
+
+    Raises:
+        ValueError: there is no object, or objects differ in T.
+    """
+    lengths = {len(points) for points in objects}
+    if len(lengths) != 1:
+        raise ValueError(f"objects need tracks of the same length, at least one object, got lengths {sorted(lengths)}")
+    chosen = colours if colours is not None else [colour(index) for index in range(len(objects))]
+    owner = np.concatenate([np.full(points.shape[1], index) for index, points in enumerate(objects)]).astype(np.intp)
+    paint = np.array(chosen, np.float32)[owner]
+    points = np.concatenate([np.asarray(points, np.float64) for points in objects], axis=1)
+
+    height, width = source_size
+    radius = int(dot_radius * height / _NOMINAL_HEIGHT)
+    rows, columns = _spread(height, canvas_size[0]), _spread(width, canvas_size[1])
+    video = np.full((lengths.pop(), *canvas_size, 3), 255, np.uint8)
+    if radius < 1:
+        return video
+    cells = np.rint(np.nan_to_num(points, nan=-1, posinf=-1, neginf=-1)).astype(np.int64)
+    inside = np.all((cells >= 0) & (cells < (width, height)), axis=2, keepdims=False)
+    for frame, places, shown in zip(video, cells, inside, strict=True):
+        for group in _apart(places[shown], 2 * radius + _reach(width, canvas_size[1])):
+            _paint(frame, places[shown][group], paint[shown][group], radius, rows, columns)
+    return video
+
+
+def _apart(places: np.ndarray, gap: int) -> Iterator[np.ndarray]:
+    """Indices of points in groups that do not touch each other's pixels, each in painting order."""
+    if len(places) == 0:
+        return
+    order = np.argsort(places[:, 0], kind="stable")
+    breaks = np.flatnonzero(np.diff(places[order, 0]) > gap) + 1
+    for group in np.split(order, breaks):
+        yield np.sort(group)
+
+
+def _reach(source: int, canvas: int) -> int:
+    """Source px between two squares' edges beyond which they share no pixel of the result."""
+    return int(np.ceil((_KERNEL + 4) * source / canvas)) + 4
+
+
+def _paint(
+    frame: np.ndarray, places: np.ndarray, paint: np.ndarray, radius: int, rows: np.ndarray, columns: np.ndarray
+) -> None:
+    """Add the squares around `places` [P, 2] to a white part of `frame`, in place.
+
+    The squares' edges cut the plane into cells of one colour each. A cell's share in a pixel is the product of its
+    row's and its column's, which are differences of the cumulative weights `rows` and `columns`.
+    """
+    height, width = rows.shape[1] - 1, columns.shape[1] - 1
+    left, right = (places[:, 0] - radius).clip(0), (places[:, 0] + radius).clip(max=width)
+    top, bottom = (places[:, 1] - radius).clip(0), (places[:, 1] + radius).clip(max=height)
+    x_edges, y_edges = np.unique(np.concatenate([left, right])), np.unique(np.concatenate([top, bottom]))
+    cells = np.zeros((len(y_edges) - 1, len(x_edges) - 1, 3), np.float32)
+    x0, x1 = np.searchsorted(x_edges, left), np.searchsorted(x_edges, right)
+    y0, y1 = np.searchsorted(y_edges, top), np.searchsorted(y_edges, bottom)
+    for index, value in enumerate(paint):
+        cells[y0[index] : y1[index], x0[index] : x1[index]] = value - _WHITE
+
+    row_weights, row_span = _weights(rows, y_edges)
+    column_weights, column_span = _weights(columns, x_edges)
+    shares = np.einsum("ya,abc,xb->yxc", row_weights, cells, column_weights, optimize=True)
+    frame[row_span, column_span] = np.clip(_WHITE + shares + _EPSILON, 0, 255).astype(np.uint8)
+
+
+def _weights(cumulative: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, slice]:
+    """float32 [pixels, cells]: the share that each cell between `edges` has in each pixel; and which ones."""
+    weights = np.diff(cumulative[:, edges], axis=1)
+    touched = np.flatnonzero(np.abs(weights).max(axis=1) > 1e-7)
+    span = slice(int(touched[0]), int(touched[-1]) + 1)
+    return weights[span].astype(np.float32), span
+
+
+@lru_cache(maxsize=16)
+def _spread(source: int, canvas: int) -> np.ndarray:
+    """float64 [canvas, source + 1]: how much of canvas pixel i comes from source pixels before j, along one axis."""
+    resized = cv2.resize(np.eye(source), (source, canvas), interpolation=cv2.INTER_CUBIC)
+    kernel = cv2.getGaussianKernel(_KERNEL, _SIGMA)
+    blurred = cv2.sepFilter2D(resized, -1, np.ones((1, 1)), kernel)
+    return np.concatenate([np.zeros((canvas, 1)), np.cumsum(blurred, axis=1)], axis=1)

@@ -16,9 +16,9 @@ _WINDOW_SAMPLES = 13  # the same for a sliding window
 _WINDOW_STEP = 16  # frames between two windows, at most
 _WINDOW_SHIFT = 0.12  # camera motion between two windows, share of the longer side, at most
 _SCENE_GROWTH = 1.7  # a scene wider than this many frame areas is done in windows
-_MOTION_SIDE = 256  # longer side of the pictures in which it is told what is at rest, px
+_MOTION_SIDE = 256  # longer side of the pictures dense flow is computed in, px
 _MOTION_SECONDS = 0.2  # between the two frames that tell what is at rest
-_CHANGE = 4  # grey levels beyond noise that count as a change
+_MOTION_PX = 0.5  # residual flow over that time, at flow size, that counts as moving
 _MIN_REST = 3  # rest samples that a background pixel needs
 _BLOCK_ROWS = 16  # rows sorted at a time: small enough for the processor's cache
 _UNREST = 8  # least noise, grey levels, where nothing was ever at rest
@@ -92,7 +92,7 @@ class Background:
 
 
 class RestFinder:
-    """Which pixels of a frame are at rest relative to the camera: they look the same a moment earlier and later."""
+    """Which pixels of a frame are at rest relative to the camera."""
 
     def __init__(self, gray: np.ndarray, seconds: np.ndarray, path: CameraPath) -> None:
         self._gray = gray
@@ -101,34 +101,31 @@ class RestFinder:
         self._gap = max(1, min(round(_MOTION_SECONDS / max(step, 1e-6)), (len(gray) - 1) // 2))
         factor = min(1.0, _MOTION_SIDE / max(gray.shape[1:]))
         self._small = (max(16, round(gray.shape[2] * factor)), max(16, round(gray.shape[1] * factor)))
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         self._known: dict[int, np.ndarray] = {}
 
     def moving(self, index: int) -> np.ndarray:
         """uint8 [h, w]: 255 where something moves in frame `index`."""
         if index not in self._known:
             before, after = max(0, index - self._gap), min(len(self._gray) - 1, index + self._gap)
-            moving = np.zeros(self._small[::-1], np.uint8)
+            moving = np.zeros(self._small[::-1], bool)
             for other in {before, after} - {index}:
-                moving |= self._changes(index, other)
-            grown = cv2.dilate(moving, np.ones((7, 7), np.uint8))
+                moving |= self._moves(index, other)
+            grown = cv2.dilate(moving.astype(np.uint8) * 255, np.ones((7, 7), np.uint8))
             size = (self._gray.shape[2], self._gray.shape[1])
             self._known[index] = cv2.resize(grown, size, interpolation=cv2.INTER_NEAREST)
         return self._known[index]
 
-    def _changes(self, index: int, other: int) -> np.ndarray:
-        """uint8 [sh, sw]: 255 where frame `other`, registered, shows within a pixel nothing like frame `index`."""
+    def _moves(self, index: int, other: int) -> np.ndarray:
         size = (self._gray.shape[2], self._gray.shape[1])
         there = self._gray[other]
         if not self._path.still:
             there = cv2.warpPerspective(there, self._path.between(other, index), size, borderMode=cv2.BORDER_REPLICATE)
         a = cv2.resize(self._gray[index], self._small, interpolation=cv2.INTER_AREA)
         b = cv2.resize(there, self._small, interpolation=cv2.INTER_AREA)
-        b = cv2.LUT(b, _tone_curve(b[::3, ::3].ravel().astype(np.float64), a[::3, ::3].ravel().astype(np.float64)).round().astype(np.uint8))
-        kernel = np.ones((3, 3), np.uint8)
-        miss = cv2.add(cv2.subtract(a, cv2.dilate(b, kernel)), cv2.subtract(cv2.erode(b, kernel), a))
-        noise = 1.4826 * float(np.median(cv2.absdiff(a, b)))
-        changed = (cv2.blur(miss, (3, 3)) > _CHANGE + 2 * noise).astype(np.uint8) * 255
-        return cv2.morphologyEx(changed, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+        flow = self._flow.calc(a, b, None)  # pyright: ignore
+        change = cv2.boxFilter(cv2.absdiff(a, b), -1, (9, 9))
+        return (np.hypot(flow[..., 0], flow[..., 1]) > _MOTION_PX) & (change > 3)
 
 
 def _spread(start: int, end: int, count: int) -> list[int]:

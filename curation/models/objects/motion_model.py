@@ -12,8 +12,7 @@ LIKELY = 64
 """Evidence from which a pixel is taken for foreground."""
 POSSIBLE = 28
 """Evidence that is enough where an object is expected anyway."""
-_FLOW_SIDE = 384
-_FLOW_STRIDE = 7  # between the patches of 8 px whose motion is found, flow px
+_FLOW_SIDE = 256
 _SHADOW_SHARE = 4  # a shadow keeps this fraction of its evidence: possible, never likely
 
 
@@ -42,8 +41,6 @@ class MotionModel:
         factor = min(1.0, _FLOW_SIDE / max(clip.width, clip.height))
         self._flow_size = (max(16, round(clip.width * factor)), max(16, round(clip.height * factor)))
         self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-        self._dis.setFinestScale(1)  # half of flow size: coarser, small objects are carried along by what surrounds them
-        self._dis.setPatchStride(_FLOW_STRIDE)
         self._small: dict[int, np.ndarray] = {}
         self._flows: dict[tuple[int, int], np.ndarray] = {}
 

@@ -5,26 +5,16 @@ from typing import Annotated
 
 import typer
 
-from curation.contract.command_line import run_command, set_up_logging
+from curation.contract.command_line import SetOption, VerboseOption, command_app, run_command, set_up_logging
 
-app = typer.Typer(
-    name="curation",
-    help="Curate videos in which objects enter and leave the frame: videos in, Parquet manifests out.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+app = command_app(
+    "curation", "Curate videos in which objects enter and leave the frame: videos in, Parquet manifests out."
 )
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Run folder: a path or s3:// / gs:// URI.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="a.b=c", help="Change one config value, e.g. rules.text_area.max=0.2. Repeatable."),
-]
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", metavar="F.yaml", help="YAML with changes to the preset.")
 ]
-VerboseOption = Annotated[bool, typer.Option("-v", "--verbose", help="Say more, with tracebacks on errors.")]
 
 
 @app.command()

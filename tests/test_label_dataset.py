@@ -33,7 +33,7 @@ def test_what_was_written_is_read_back(data):
     frame = item.start_frame + seen[len(seen) // 2]
     rows, columns = np.nonzero(decode_mask(item.masks[frame - item.start_frame]))
     middle = np.array([[columns.mean(), rows.mean()]])
-    points, _ = item.surface.track(frame, middle)
+    points, _ = item.surface.track(np.array([frame]), middle)
     assert np.abs(points[frame] - middle).max() < 1e-3 and len(points) == len(moving.camera)
     assert {event.object for event in moving.events} <= {item.name for item in moving.objects}
 

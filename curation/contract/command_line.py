@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
@@ -10,6 +11,24 @@ from curation.contract.errors import CurationError, UsageError
 
 _INTERRUPTED = 130  # typer turns Ctrl-C into this exit code before it gets here
 _verbose = False
+
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="a.b=c", help="Change one config value, e.g. rules.text_area.max=0.2. Repeatable."),
+]
+VerboseOption = Annotated[bool, typer.Option("-v", "--verbose", help="Say more, with tracebacks on errors.")]
+
+
+def command_app(name: str, help: str) -> typer.Typer:
+    """A typer app that looks and fails like the others; it prints its help when called without a command."""
+    return typer.Typer(
+        name=name,
+        help=help,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
 
 
 def set_up_logging(verbose: bool) -> None:

@@ -138,8 +138,7 @@ class ObjectsOverClip(ClipStage):
                 else:
                     refused |= masks
         tubes = join_tubes(clip, join_pieces(clip, tubes), self._config.join_seconds)
-        kept = without_scenery(clip, [masks for masks, _ in tubes])
-        tubes = [tube for tube, keep in zip(tubes, kept, strict=True) if keep]
+        tubes = without_scenery(clip, tubes)
         tubes.sort(key=lambda tube: -np.count_nonzero(tube[0]))
         return tubes[: self._config.max_objects]
 
@@ -167,7 +166,7 @@ class ObjectsOverClip(ClipStage):
             return False
         if len(seen) < self._config.min_seen * (seen[-1] - seen[0] + 1):
             return False
-        return carried_share(clip, masks, seen) >= self._config.min_carried
+        return carried_share(clip, masks, extents) >= self._config.min_carried
 
     def _object_row(
         self, clip: ClipFrames, name: str, query: int, masks: np.ndarray, extents: Extents, detection: Detection

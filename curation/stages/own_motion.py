@@ -1,14 +1,18 @@
 """Whether what is seen inside a mask goes along with it: light, shadow and waves move over a ground that stays."""
 
+from typing import TypeVar
+
 import cv2
 import numpy as np
 
-from curation.contract.spans import mask_box
 from curation.models.objects.motion_model import motion_model
-from curation.stages.clip_masks import mask_extents
+from curation.stages.clip_masks import Extents
 from curation.video.media import ClipFrames
 
+T = TypeVar("T")
+
 _PAIRS = 16  # pairs of frames that are compared, at most
+_LEAST_WHOLE = 4  # pairs of uncut masks that are enough to do without the others
 _STEP_PX = 4.0  # how far the mask must have gone between the two
 _STEP_SECONDS = 0.5  # in at most this time
 _TEMPLATE_SIDE = 56  # larger masks are shrunk to this side, px
@@ -18,7 +22,7 @@ _LEAST_CORE = 0.25  # of the mask that is left without its edge, for the edge to
 _BETTER = 0.85  # the picture must fit this much better where the mask went than where the ground went
 
 
-def carried_share(clip: ClipFrames, masks: np.ndarray, seen: np.ndarray) -> float:
+def carried_share(clip: ClipFrames, masks: np.ndarray, extents: Extents) -> float:
     """Share of frame pairs, 0..1, in which the picture inside the mask goes at least half the mask's way.
 
     The picture in the mask of one frame is looked for in a later one, between where the ground has carried it and
@@ -26,44 +30,51 @@ def carried_share(clip: ClipFrames, masks: np.ndarray, seen: np.ndarray) -> floa
 
     Args:
         masks: bool [T, h, w] at working size.
-        seen: frames in which the mask is not empty.
+        extents: theirs.
     """
-    pairs = _pairs(clip, masks, seen)
+    pairs = _pairs(clip, extents)
     if not pairs:
         return 0.0
-    return float(np.mean([_goes_along(clip, masks[a], a, b, ground, way) for a, b, ground, way in pairs]))
+    along = [_goes_along(clip, masks[a], extents.boxes[a], a, b, ground, way) for a, b, ground, way in pairs]
+    return float(np.mean(along))
 
 
-def _pairs(clip: ClipFrames, masks: np.ndarray, seen: np.ndarray) -> list[tuple[int, int, np.ndarray, np.ndarray]]:
+def reach_frames(clip: ClipFrames) -> int:
+    """How many frames apart two frames may be that are compared."""
+    return max(1, round(_STEP_SECONDS * float(clip.fps)))
+
+
+def thinned(pairs: list[T], most: int) -> list[T]:
+    """At most `most` of them, evenly spread over the first."""
+    return pairs[:: max(1, len(pairs) // most)][:most]
+
+
+def _pairs(clip: ClipFrames, extents: Extents) -> list[tuple[int, int, np.ndarray, np.ndarray]]:
     """Frames (a, b), the ground's way between them [2] and the mask's own way beyond that [2], px.
 
-    Masks that the frame's border cuts come last: their middle does not go where the object goes.
+    Masks that the frame's border cuts are left out where others will do: their middle does not go where the object
+    goes.
     """
     path = motion_model(clip).path
-    boxes = mask_extents(masks).boxes
+    areas, boxes = extents
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     whole = np.all(boxes[:, :2] > 1, axis=1) & np.all(boxes[:, 2:] < (clip.width - 1, clip.height - 1), axis=1)
-    whole = whole.tolist()
-    reach = max(1, round(_STEP_SECONDS * float(clip.fps)))
-    shown = set(seen.tolist())
     found = []
-    for a in seen.tolist():
-        for b in range(a + 1, min(a + reach, len(masks) - 1) + 1):
-            if b not in shown:
-                continue
-            there = cv2.perspectiveTransform(centres[a][None, None], path.between(a, b))[0, 0]
-            own = centres[b] - there
+    for a in np.flatnonzero(areas).tolist():
+        later = np.flatnonzero(areas[a + 1 : a + 1 + reach_frames(clip)]) + a + 1
+        for b in later.tolist():
+            ground = path.way(centres[a], a, b)
+            own = centres[b] - centres[a] - ground
             if np.hypot(*own) >= _STEP_PX:
-                found.append((a, b, there - centres[a], own))
+                found.append((a, b, ground, own))
                 break
     entire = [pair for pair in found if whole[pair[0]] and whole[pair[1]]]
-    chosen = entire if len(entire) >= 4 else found
-    return chosen[:: max(1, len(chosen) // _PAIRS)][:_PAIRS]
+    return thinned(entire if len(entire) >= _LEAST_WHOLE else found, _PAIRS)
 
 
-def _goes_along(clip: ClipFrames, mask: np.ndarray, a: int, b: int, ground: np.ndarray, way: np.ndarray) -> bool:
-    box = mask_box(mask)
-    assert box is not None
+def _goes_along(
+    clip: ClipFrames, mask: np.ndarray, box: np.ndarray, a: int, b: int, ground: np.ndarray, way: np.ndarray
+) -> bool:
     found = _misses(clip, mask, box, a, b, ground, reach=float(np.abs(way).max()))
     if found is None:
         return False
@@ -74,12 +85,12 @@ def _goes_along(clip: ClipFrames, mask: np.ndarray, a: int, b: int, ground: np.n
 
 
 def best_shift(
-    clip: ClipFrames, mask: np.ndarray, box: list[int], a: int, b: int, ground: np.ndarray, reach: float
+    clip: ClipFrames, mask: np.ndarray, box: np.ndarray, a: int, b: int, ground: np.ndarray, reach: float
 ) -> np.ndarray | None:
     """How far [2], px, the picture inside a mask of frame `a` goes beyond the ground until frame `b`.
 
     Args:
-        box: around the mask, [x0, y0, x1, y1].
+        box: around the mask [4], as in `Extents`.
         ground: the ground's way there [2], px.
         reach: how far to look, px. None when too little of the mask is left to compare.
     """
@@ -91,10 +102,10 @@ def best_shift(
 
 
 def _misses(
-    clip: ClipFrames, mask: np.ndarray, box: list[int], a: int, b: int, ground: np.ndarray, reach: float
+    clip: ClipFrames, mask: np.ndarray, box: np.ndarray, a: int, b: int, ground: np.ndarray, reach: float
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Squared differences [N, M] of the picture in the mask at shifts [N, M, 2], px, beyond the ground's way."""
-    x0, y0, x1, y1 = box
+    x0, y0, x1, y1 = (int(side) for side in box)
     factor = min(1.0, _TEMPLATE_SIDE / max(x1 - x0, y1 - y0))
     gray = motion_model(clip).gray
     margin = int(np.ceil(reach + _MARGIN_PX / factor))

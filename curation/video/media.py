@@ -120,13 +120,18 @@ class ClipFrames:
     def gray(self) -> np.ndarray:
         """uint8 [T, h, w] luma of `frames`, computed once."""
         if "gray" not in self.cache:
-            gray = np.empty(self.frames.shape[:3], np.uint8)
-            for index, frame in enumerate(self.frames):
-                gray[index] = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-            self.cache["gray"] = gray
+            self.cache["gray"] = luma(self.frames)
         return self.cache["gray"]
 
     def mask_to_source(self, mask: np.ndarray) -> np.ndarray:
         """A bool [h, w] working mask at source size, edges smoothed by linear interpolation."""
         size = (self.source_width, self.source_height)
         return cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) > 0.5
+
+
+def luma(frames: np.ndarray) -> np.ndarray:
+    """uint8 [T, h, w] luma of uint8 [T, h, w, 3] RGB frames."""
+    gray = np.empty(frames.shape[:3], np.uint8)
+    for index, frame in enumerate(frames):
+        gray[index] = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    return gray

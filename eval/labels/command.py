@@ -5,11 +5,9 @@ from typing import Annotated
 
 import typer
 
-from curation.contract.command_line import set_up_logging
+from curation.contract.command_line import SetOption, VerboseOption, command_app, set_up_logging
 
-app = typer.Typer(help="Labelled clips, and how right curation's labels are.", no_args_is_help=True)
-
-VerboseOption = Annotated[bool, typer.Option("-v", "--verbose", help="Say more, with tracebacks on errors.")]
+app = command_app("labels", "Labelled clips, and how right curation's labels are.")
 
 
 @app.command()
@@ -31,9 +29,7 @@ def run(
     data: Annotated[list[Path], typer.Option(metavar="DIR", help="Labelled data, ours or real. Repeatable.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="Runs, scores.json, report.html.")],
     preset: Annotated[str, typer.Option(help="Preset of curation.")] = "everything",
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="a.b=c", help="Change one config value. Repeatable.")
-    ] = None,
+    set_: SetOption = None,
     verbose: VerboseOption = False,
 ) -> None:
     """Curate labelled data and score the labels: a table, scores.json, and a page with the worst cases."""

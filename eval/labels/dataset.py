@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from curation.contract.errors import UsageError
+from curation.contract.manifest import RunFolder
 from curation.contract.rle import Rle, decode_mask, encode_mask
 from eval.labels.labelled import LabelledClip, LabelledObject, LabelledShot
 from eval.labels.real import is_real_layout, read_real
@@ -39,14 +40,19 @@ class RenderedSurface:
     start_frame: int
     size: tuple[int, int]
 
-    def track(self, query_frame: int, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def track(self, query_frames: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `TrueSurface`."""
         seen = np.zeros((len(self.surface.matrices), *self.size), bool)
         for offset, mask in enumerate(self.masks):
             if mask is not None:
                 seen[self.start_frame + offset] = decode_mask(mask)
-        track = surface_track(self.surface, seen, query_frame, points)
-        return track.points, track.visibility
+        carried = np.empty((len(seen), len(points), 2), np.float32)
+        visibility = np.empty(carried.shape[:2], bool)
+        for frame in np.unique(query_frames).tolist():
+            columns = np.flatnonzero(query_frames == frame)
+            track = surface_track(self.surface, seen, frame, points[columns])
+            carried[:, columns], visibility[:, columns] = track.points, track.visibility
+        return carried, visibility
 
 
 def make_clip(folder: Path, seed: int, index: int) -> dict[str, Any]:
@@ -73,9 +79,8 @@ def make_clip(folder: Path, seed: int, index: int) -> dict[str, Any]:
 
 def write_index(folder: Path, seed: int, clips: list[dict[str, Any]]) -> None:
     """Write labels.json, which makes the folder a data set."""
-    partial = folder / ".labels.json.partial"
-    partial.write_text(json.dumps({"format": FORMAT, "seed": seed, "clips": clips}, indent=1) + "\n")
-    partial.replace(folder / "labels.json")
+    text = json.dumps({"format": FORMAT, "seed": seed, "clips": clips}, indent=1) + "\n"
+    RunFolder(folder).write_bytes("labels.json", text.encode())
 
 
 def read_data(folder: Path) -> list[LabelledClip]:

@@ -18,8 +18,8 @@ CameraLabel = Literal["static", "handheld", "moving"]
 class TrueSurface(Protocol):
     """Where the points of an object's surface are."""
 
-    def track(self, query_frame: int, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Carry points float [P, 2] that lie on the object in source frame `query_frame` to every frame of the clip.
+    def track(self, query_frames: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Carry points float [P, 2] that lie on the object in source frames `query_frames` int [P] to every frame.
 
         Returns:
             points float32 [T, P, 2] in px of the source, also outside the frame and where hidden; visibility bool

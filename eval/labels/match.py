@@ -92,7 +92,7 @@ def match_clip(
     start, end = int(clip["start_frame"]), int(clip["end_frame"])
     size = next((tuple(row["mask"]["size"]) for row in rows), None) or _size(labelled)
     tubes = true_tubes(labelled, start, end, size, fps) if size is not None else []
-    masks = [_tube(tracks.get(row["object_id"]), start, end, size) for row in rows] if size is not None else []
+    masks = [_tube(tracks[row["object_id"]], start, end, size) for row in rows] if size is not None else []
     overlap = np.array([[tube_iou(mask, tube.masks) for tube in tubes] for mask in masks]).reshape(
         len(rows), len(tubes)
     )
@@ -107,12 +107,11 @@ def match_clip(
     return ClipMatches(clip, reported, tubes)
 
 
-def _tube(track: Record | None, start: int, end: int, size: tuple[int, ...]) -> np.ndarray:
+def _tube(track: Record, start: int, end: int, size: tuple[int, ...]) -> np.ndarray:
     masks = np.zeros((end - start, *size), bool)
-    if track is not None:
-        for offset, mask in enumerate(track["masks"]):
-            if mask is not None:
-                masks[int(track["start_frame"]) + offset - start] = decode_mask(mask)
+    for offset, mask in enumerate(track["masks"]):
+        if mask is not None:
+            masks[int(track["start_frame"]) + offset - start] = decode_mask(mask)
     return masks
 
 

@@ -2,19 +2,16 @@
 
 import base64
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import jinja2
 import numpy as np
 
-from curation.contract.manifest import RunFolder
 from curation.contract.rle import decode_mask
+from curation.report.pictures import read_pictures
 from eval.labels.cases import Case
-from eval.labels.labelled import LabelledClip
-from eval.labels.score import RunLabels
+from eval.labels.score import ScoredData
 from eval.labels.summary import Line
 
 WORST = 6  # cases pictured for each measure
@@ -22,9 +19,7 @@ _HEIGHT = 220
 _TRUE, _REPORTED, _BOX = (40, 230, 60), (255, 70, 60), (255, 220, 0)
 
 
-def write_page(
-    path: Path, data: Sequence[tuple[RunFolder, Sequence[LabelledClip], Sequence[Case]]], lines: list[Line]
-) -> Path:
+def render_page(data: Sequence[ScoredData], lines: list[Line]) -> str:
     """One self-contained HTML page: every measure with its bar, then its worst cases with a frame each.
 
     In the pictures the truth is outlined in green, what was reported in red, a region box in yellow.
@@ -33,26 +28,16 @@ def write_page(
     template = jinja2.Environment(
         loader=jinja2.PackageLoader("eval.labels"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     ).get_template("page.html")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(template.render(lines=lines, sections=sections), encoding="utf-8")
-    partial.replace(path)
-    return path
+    return template.render(lines=lines, sections=sections)
 
 
-def _section(
-    line: Line, data: Sequence[tuple[RunFolder, Sequence[LabelledClip], Sequence[Case]]]
-) -> dict[str, Any] | None:
+def _section(line: Line, data: Sequence[ScoredData]) -> dict[str, Any] | None:
     """Worst cases of one measure; None when nothing about it is bad."""
-    measure, pictured = line.measure, []
-    bad = [(case, index) for index, item in enumerate(data) for case in item[2] if _is_bad(case, line)]
+    measure = line.measure
+    bad = [(case, item) for item in data for case in item.cases if _is_bad(case, line)]
     # The lowest values first, or the highest where less is better; counted ones in the order of the data.
     bad.sort(key=lambda pair: (pair[0].value or 0.0) * (-1 if measure.lower else 1))
-    for case, index in bad[:WORST]:
-        run, clips, _ = data[index]
-        clip = next((clip for clip in clips if clip.name == case.clip), None)
-        picture = _picture(case, clip, run) if clip is not None and case.frame is not None else None
-        pictured.append({"case": case, "picture": picture})
+    pictured = [{"case": case, "picture": _picture(case, item)} for case, item in bad[:WORST]]
     return {"line": line, "cases": pictured, "total": len(bad)} if pictured else None
 
 
@@ -69,21 +54,21 @@ def _is_bad(case: Case, line: Line) -> bool:
     return case.outcome in unwanted
 
 
-def _picture(case: Case, clip: LabelledClip, run: RunFolder) -> str | None:
-    """The case's frame as a JPEG data URI, with what is true and what was reported drawn on it."""
-    assert case.frame is not None
-    frame = _frame(clip.path, case.frame)
-    if frame is None:
+def _picture(case: Case, item: ScoredData) -> str | None:
+    """The case's frame as a JPEG data URI, with what is true and what was reported drawn on it; None without one."""
+    clip = next((clip for clip in item.clips if clip.name == case.clip), None)
+    video = item.labels.videos.get(case.clip)
+    if clip is None or video is None or case.frame is None or not 0 <= case.frame < (video["frames"] or 0):
         return None
-    labels = RunLabels(run)
-    video = labels.videos[clip.name]["video_id"]
-    for row in (row for part in labels.clips[video] for row in labels.objects[part["clip_id"]]):
-        track = labels.tracks.get(row["object_id"])
+    [(_, picture)] = read_pictures(video, [case.frame], (video["width"], video["height"]))
+    frame = np.ascontiguousarray(picture)
+    for row in (row for part in item.labels.clips[video["video_id"]] for row in item.labels.objects[part["clip_id"]]):
+        track = item.labels.tracks.get(row["object_id"])
         if track is not None and track["start_frame"] <= case.frame < track["end_frame"]:
             _outline(frame, track["masks"][case.frame - track["start_frame"]], _REPORTED)
-    for item in clip.objects or ():
-        if item.masks is not None and item.start_frame <= case.frame < item.end_frame:
-            _outline(frame, item.masks[case.frame - item.start_frame], _TRUE)
+    for truth in clip.objects or ():
+        if truth.masks is not None and truth.start_frame <= case.frame < truth.end_frame:
+            _outline(frame, truth.masks[case.frame - truth.start_frame], _TRUE)
     if case.box is not None:
         x0, y0, x1, y1 = case.box
         cv2.rectangle(frame, (x0, y0), (x1 - 1, y1 - 1), _BOX, 2)
@@ -98,12 +83,3 @@ def _outline(frame: np.ndarray, mask: Any, colour: tuple[int, int, int]) -> None
         return
     parts, _ = cv2.findContours(decode_mask(mask).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     cv2.drawContours(frame, parts, -1, colour, max(1, frame.shape[0] // 200))
-
-
-def _frame(path: Path, index: int) -> np.ndarray | None:
-    """Frame `index` in decoding order, RGB; None beyond the end."""
-    with av.open(str(path)) as container:
-        for number, frame in enumerate(container.decode(video=0)):
-            if number == index:
-                return frame.to_ndarray(format="rgb24")
-    return None

@@ -19,6 +19,7 @@ from eval.labels.truth import (
     RenderedClip,
     Surface,
     TransitionTruth,
+    apply_affine,
     border_events,
     visible_track,
 )
@@ -77,18 +78,16 @@ def contrasts(scene: Scene, name: str) -> float:
 
     0 when it is never seen.
     """
-    bare = replace(scene, sprites=tuple(sprite for sprite in scene.sprites if sprite.name != name), shutter=0.0)
-    full = replace(scene, shutter=0.0)
     sprite = next(sprite for sprite in scene.sprites if sprite.name == name)
-    times = np.arange(scene.frames, dtype=np.float64)
-    with_it, without = _Stage(full, _cameras(full, times)), _Stage(bare, _cameras(bare, times))
+    stage = _Stage(scene, _cameras(scene, np.arange(scene.frames, dtype=np.float64)))
     levels = []
-    for index in np.linspace(0, scene.frames - 1, 9).astype(int).tolist():
-        placed = with_it._place(sprite, float(index))
+    for time in np.linspace(0, scene.frames - 1, 9).astype(int).astype(float).tolist():
+        placed = stage._place(sprite, time)
         if placed is None or not (placed.rgba[..., 3] > 0.5).any():
             continue
         part = (placed.rows, placed.columns)
-        difference = np.abs(with_it.expose(index)[part].astype(np.float32) - without.expose(index)[part])
+        full, bare = stage._compose(time), stage._compose(time, without=sprite)
+        difference = np.abs(full[part].astype(np.float32) - bare[part])
         levels.append(float(difference[placed.rgba[..., 3] > 0.5].mean()))
     return float(np.median(levels)) if levels else 0.0
 
@@ -159,12 +158,14 @@ class _Stage:
             total += self._compose(time)
         return np.rint(total / _SHUTTER_STEPS).astype(np.uint8)
 
-    def _compose(self, time: float) -> np.ndarray:
+    def _compose(self, time: float, without: Sprite | None = None) -> np.ndarray:
         frame = self._backdrop(_cameras(self.scene, np.array([time]))[0]).copy()
         for sprite in self.scene.sprites:
-            if sprite.shadow is not None:
+            if sprite.shadow is not None and sprite is not without:
                 self._darken(frame, sprite, sprite.shadow, time)
         for sprite in _by_depth(self.scene):
+            if sprite is without:
+                continue
             placed = self._place(sprite, time)
             if placed is not None:
                 under = frame[placed.rows, placed.columns]
@@ -205,9 +206,9 @@ class _Stage:
         to_frame = camera @ sprite_to_world(sprite, np.array([time]))[0]
         to_sprite = texel_to_sprite(sprite, texture)
         height, width = texture.shape[:2]
-        corners = _apply(to_sprite, np.array([(-1, -1), (width, -1), (-1, height), (width, height)], np.float64))
+        corners = apply_affine(to_sprite, np.array([(-1, -1), (width, -1), (-1, height), (width, height)], np.float64))
         corners += np.sign(corners) * (abs(sprite.sway.across), abs(sprite.sway.along))
-        corners = _apply(to_frame, corners)
+        corners = apply_affine(to_frame, corners)
         x0, y0 = np.floor(corners.min(axis=0)).astype(int)
         x1, y1 = np.ceil(corners.max(axis=0)).astype(int) + 1
         x0, y0, x1, y1 = max(0, x0), max(0, y0), min(self.scene.width, x1), min(self.scene.height, y1)
@@ -219,8 +220,8 @@ class _Stage:
             rgba = cv2.warpAffine(texture, moved, (int(x1 - x0), int(y1 - y0)), flags=cv2.INTER_LINEAR)
             return _Placed(rows, columns, rgba)
         pixels = np.stack(np.meshgrid(np.arange(x0, x1), np.arange(y0, y1)), axis=-1).astype(np.float64)
-        resting = sprite.sway.unbend(_apply(np.linalg.inv(to_frame), pixels), time)
-        texels = _apply(np.linalg.inv(to_sprite), resting).astype(np.float32)
+        resting = sprite.sway.unbend(apply_affine(np.linalg.inv(to_frame), pixels), time)
+        texels = apply_affine(np.linalg.inv(to_sprite), resting).astype(np.float32)
         return _Placed(rows, columns, cv2.remap(texture, texels[..., 0], texels[..., 1], cv2.INTER_LINEAR))
 
     def develop(self, frames: np.ndarray) -> None:
@@ -277,7 +278,7 @@ class _Stage:
         texture = self._textures[sprite.name]
         inside = (texture[..., 3] > 0.5).astype(np.uint8)
         parts, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        return _apply(texel_to_sprite(sprite, texture), np.concatenate(parts)[:, 0].astype(np.float64))
+        return apply_affine(texel_to_sprite(sprite, texture), np.concatenate(parts)[:, 0].astype(np.float64))
 
     def tracks(self, sprite: Sprite, seen: np.ndarray) -> PointTracks:
         """A dozen points well inside the sprite's outline."""
@@ -287,13 +288,8 @@ class _Stage:
         rng = generator(self.scene.seed, "points", sprite.name)
         chosen = rng.choice(len(rows), min(_POINTS, len(rows)), replace=False)
         texels = np.stack([columns[chosen], rows[chosen]], axis=1).astype(np.float64)
-        resting = _apply(texel_to_sprite(sprite, texture), texels)
+        resting = apply_affine(texel_to_sprite(sprite, texture), texels)
         return visible_track(self.surface(sprite).to_frame(resting), seen)
-
-
-def _apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Points [..., 2] through an affine map [3, 3]."""
-    return points @ matrix[:2, :2].T + matrix[:2, 2]
 
 
 def _burn(frame: np.ndarray, text: str) -> None:

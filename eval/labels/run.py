@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +13,12 @@ from rich.table import Table
 from curation.config import RunConfig, load_config
 from curation.contract.manifest import RunFolder, open_run
 from curation.engine.run import run_curation
-from eval.labels.cases import Case
 from eval.labels.dataset import read_data
 from eval.labels.entry_sides import entry_side_cases
 from eval.labels.labelled import LabelledClip
-from eval.labels.page import write_page
-from eval.labels.score import RunLabels, score_clip
+from eval.labels.page import render_page
+from eval.labels.score import RunLabels, ScoredData, score_clip
 from eval.labels.summary import Line, summarise
-
-
-@dataclass(frozen=True)
-class ScoredData:
-    """One data set with its run and all its cases."""
-
-    folder: Path
-    run: RunFolder
-    clips: list[LabelledClip]
-    cases: list[Case]
-    seconds: float
 
 
 def run_labels(folders: Sequence[Path], output: Path, preset: str, overrides: list[str]) -> list[Line]:
@@ -50,10 +37,11 @@ def run_labels(folders: Sequence[Path], output: Path, preset: str, overrides: li
         seconds = time.monotonic() - started
         scored.append(_score(folder, open_run(run), clips, config, seconds))
     lines = summarise([item.cases for item in scored])
-    _write_scores(output / "scores.json", scored, lines, config)
-    page = write_page(output / "report.html", [(item.run, item.clips, item.cases) for item in scored], lines)
+    results = RunFolder(output)
+    results.write_bytes("scores.json", _scores(scored, lines, config).encode())
+    results.write_bytes("report.html", render_page(scored, lines).encode())
     _print(lines, [item.folder.name for item in scored])
-    Console().print(f"scores: {output / 'scores.json'}\npage: {page}", soft_wrap=True)
+    Console().print(f"scores: {output / 'scores.json'}\npage: {output / 'report.html'}", soft_wrap=True)
     return lines
 
 
@@ -61,7 +49,7 @@ def _score(folder: Path, run: RunFolder, clips: list[LabelledClip], config: RunC
     labels = RunLabels(run)
     cases = [case for clip in clips for case in score_clip(clip, labels)]
     cases += entry_side_cases(config.region_boxes, config.seed)
-    return ScoredData(folder, run, clips, cases, seconds)
+    return ScoredData(folder, run, labels, clips, cases, seconds)
 
 
 def _print(lines: list[Line], names: list[str]) -> None:
@@ -84,9 +72,8 @@ def _print(lines: list[Line], names: list[str]) -> None:
     Console().print(table)
 
 
-def _write_scores(path: Path, scored: list[ScoredData], lines: list[Line], config: RunConfig) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(
+def _scores(scored: list[ScoredData], lines: list[Line], config: RunConfig) -> str:
+    values = json.dumps(
         {
             "config": config.fingerprint(),
             "measures": [
@@ -114,9 +101,7 @@ def _write_scores(path: Path, scored: list[ScoredData], lines: list[Line], confi
         },
         indent=1,
     )
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text + "\n")
-    partial.replace(path)
+    return values + "\n"
 
 
 def _finite(value: float) -> Any:

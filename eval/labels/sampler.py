@@ -22,6 +22,7 @@ from eval.labels.scene import Join, JoinKind, Scene, Sequence
 from eval.labels.sprites import Shadow, Shape, Sprite
 from eval.labels.sway import RIGID, Sway
 from eval.labels.textures import BackgroundKind
+from eval.labels.truth import SIDES
 
 Group = Literal[
     "still",
@@ -70,7 +71,6 @@ _SHAPES: dict[Shape, float] = {"disc": 1.0, "box": 1.3, "blob": 1.35, "car": 2.3
 """Shapes of objects and their width over height."""
 _VISIBLE = 28.0
 _TRIES = 12
-_SIDES = ("left", "right", "top", "bottom")
 _OPPOSITE = {"left": "right", "right": "left", "top": "bottom", "bottom": "top"}
 
 
@@ -148,7 +148,7 @@ def _shot(
         return scene, label
     count = int(rng.integers(1, most + 1)) if group != "resting" else 2
     for number in range(count):
-        scene = _with_object(scene, group, number, _SIDES[(side + number) % 4], rng)
+        scene = _with_object(scene, group, number, SIDES[(side + number) % 4], rng)
     if group == "static" and rng.random() < 0.3:
         scene = replace(scene, sprites=(*scene.sprites, _pillar(scene, rng)))
     return scene, label
@@ -377,7 +377,7 @@ def _stop_and_go(view: _View) -> Path:
             Key(times[0], *view.beyond(view.side)),
             Key(times[1], *stop),
             Key(times[2], *stop),
-            Key(times[3], *view.beyond(_SIDES[view.rng.integers(4)])),
+            Key(times[3], *view.beyond(SIDES[view.rng.integers(4)])),
         ),
         ease=4,
     )

@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from io import BytesIO
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import cv2
@@ -34,6 +35,18 @@ class RunLabels:
         self.objects = _by(records(run.read("objects")), "clip_id")
         self.tracks = {row["object_id"]: row for row in records(run.read("tracks"))}
         self.events = _by([row for row in records(run.read("events")) if row["boundary"] == "frame"], "video_id")
+
+
+@dataclass(frozen=True)
+class ScoredData:
+    """One data set with its run and all its cases."""
+
+    folder: Path
+    run: RunFolder
+    labels: RunLabels
+    clips: list[LabelledClip]
+    cases: list[Case]
+    seconds: float
 
 
 def score_clip(labelled: LabelledClip, run: RunLabels) -> Iterator[Case]:
@@ -173,13 +186,9 @@ def _tracks(match: Match, tube: TrueTube, about: dict[str, Any]) -> Iterator[Cas
     queries = match.row["query_points"]
     frames = np.array([int(query["frame"]) for query in queries])
     places = np.array([(query["x"], query["y"]) for query in queries], np.float64)
-    true_points, true_visibility = np.empty_like(points), np.zeros_like(visibility)
-    for frame in np.unique(frames).tolist():
-        columns = np.flatnonzero(frames == frame)
-        carried, seen = tube.item.surface.track(frame, places[columns])
-        # A query point beside the object (a fault of the mask) has no true track on it: all said of it is wrong.
-        true_points[:, columns] = carried[first:end]
-        true_visibility[:, columns] = seen[first:end] & seen[frame]
+    carried, seen = tube.item.surface.track(frames, places)
+    # A query point beside the object (a fault of the mask) has no true track on it: it is never truly visible.
+    true_points, true_visibility = carried[first:end], seen[first:end] & seen[frames, np.arange(len(frames))]
     height, width = tube.masks.shape[1:]
     scores = track_scores(points, visibility, true_points, true_visibility, frames - first, (height, width))
     for measure, value in (

@@ -67,7 +67,7 @@ class Surface:
 
     def from_frame(self, points: np.ndarray, frame: int) -> np.ndarray:
         """Points [P, 2] of a frame, in px of the resting sprite."""
-        moved = _apply(np.linalg.inv(self.matrices[frame]), np.asarray(points, np.float64))
+        moved = apply_affine(np.linalg.inv(self.matrices[frame]), np.asarray(points, np.float64))
         return self.sway.unbend(moved, frame - self.start)
 
     def to_frame(self, points: np.ndarray) -> np.ndarray:
@@ -152,7 +152,8 @@ def visible_track(points: np.ndarray, seen: np.ndarray) -> PointTracks:
     return PointTracks(points.astype(np.float32), np.logical_and(inside, seen[np.arange(frames)[:, None], y, x]))
 
 
-def _apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+def apply_affine(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points [..., 2] through an affine map [3, 3]."""
     return points @ matrix[:2, :2].T + matrix[:2, 2]
 
 

@@ -24,7 +24,6 @@ def draw_trajectories(
     source_size: tuple[int, int],
     canvas_size: tuple[int, int],
     dot_radius: int,
-    colours: Sequence[tuple[int, int, int]] | None = None,
 ) -> np.ndarray:
     """Render points as the recipe does; equal to painting, resizing and blurring whole frames to within one level.
 
@@ -34,7 +33,6 @@ def draw_trajectories(
         source_size: (height, width) in which the points are given; the squares' size follows this height.
         canvas_size: (height, width) of the result.
         dot_radius: half side of a square in px at a source height of 384; CogVideoX 6, Wan 7.
-        colours: RGB of each object; the fixed table by default.
 
     Returns:
         uint8 [T, canvas height, canvas width, 3] RGB.
@@ -45,9 +43,8 @@ def draw_trajectories(
     lengths = {len(points) for points in objects}
     if len(lengths) != 1:
         raise ValueError(f"objects need tracks of the same length, at least one object, got lengths {sorted(lengths)}")
-    chosen = colours if colours is not None else [colour(index) for index in range(len(objects))]
     owner = np.concatenate([np.full(points.shape[1], index) for index, points in enumerate(objects)]).astype(np.intp)
-    paint = np.array(chosen, np.float32)[owner]
+    paint = np.array([colour(index) for index in range(len(objects))], np.float32)[owner]
     points = np.concatenate([np.asarray(points, np.float64) for points in objects], axis=1)
 
     height, width = source_size

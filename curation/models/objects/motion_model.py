@@ -6,7 +6,7 @@ import numpy as np
 from curation.models.objects.background import Background, RestFinder
 from curation.models.objects.exposure import even_exposure
 from curation.models.objects.stabilise import CameraPath, camera_path
-from curation.video.media import ClipFrames
+from curation.video.media import ClipFrames, luma
 
 LIKELY = 64
 """Evidence from which a pixel is taken for foreground."""
@@ -27,11 +27,7 @@ class MotionModel:
         self._clip = clip
         self.path: CameraPath = camera_path(clip.gray)
         frames = even_exposure(clip.frames, self.path)
-        self.gray = (
-            clip.gray
-            if frames is clip.frames
-            else np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
-        )
+        self.gray = clip.gray if frames is clip.frames else luma(frames)
         self._rest = RestFinder(self.gray, clip.seconds, self.path)
         background = Background(frames, self.path, self._rest)
         self.evidence = np.empty(clip.gray.shape, np.uint8)

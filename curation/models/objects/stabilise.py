@@ -35,6 +35,10 @@ class CameraPath:
         """float64 [3, 3]: coordinates in frame `source` to coordinates in frame `target`."""
         return np.linalg.solve(self.to_scene[target], self.to_scene[source])
 
+    def way(self, point: np.ndarray, source: int, target: int) -> np.ndarray:
+        """float64 [2]: how far the ground at `point` [2] of frame `source` goes until frame `target`, px."""
+        return cv2.perspectiveTransform(point[None, None], self.between(source, target))[0, 0] - point
+
 
 def camera_path(gray: np.ndarray) -> CameraPath:
     """Register every frame of a uint8 [T, h, w] clip."""

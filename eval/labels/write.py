@@ -33,6 +33,9 @@ def write_clip(
     options = {"bf": str(b_frames)}
     if codec in ("libx264", "libx265"):
         options |= {"crf": str(crf), "preset": "veryfast"}
+    if codec == "libx264":
+        # Its macroblock tree gives other bytes for the same frames from run to run (7 different files of 8).
+        options["x264-params"] = "mbtree=0"
     with av.open(str(path), "w") as container:
         stream = cast(VideoStream, container.add_stream(codec, rate=fps, options=options))
         stream.height, stream.width = frames.shape[1:3]

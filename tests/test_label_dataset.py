@@ -93,7 +93,8 @@ def test_hand_labelled_clips_are_known_only_where_somebody_labelled_them(tmp_pat
 
 def test_scoring_from_end_to_end(data, tmp_path):
     overrides = ["engine.name=inline", "shots.backend=pyscenedetect"]
-    lines = {line.measure.name: line for line in run_labels([data], tmp_path / "out", "everything", overrides)}
+    [summary] = run_labels([data], tmp_path / "out", "everything", overrides)
+    lines = {line.measure.name: line for line in summary.lines}
     assert lines["objects invented in still scenes"].mean == 0
     assert lines["camera label accuracy"].mean == 1
     assert lines["entry sides: rarest side"].mean >= 0.18

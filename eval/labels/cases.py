@@ -18,6 +18,8 @@ class Case:
         frame: where to look, source frame.
         object_id, truth: whom it is about, as reported and as labelled.
         note: what a person should know.
+        exhaustive: everything of this kind in the file is labelled. Where it is not, false reports cannot be told, so
+            right ones count for the recall only.
         box: what to draw besides the masks, [x0, y0, x1, y1] px.
     """
 
@@ -29,7 +31,10 @@ class Case:
     object_id: str | None = None
     truth: str | None = None
     note: str = ""
+    exhaustive: bool = True
     box: list[int] | None = field(default=None)
 
     def record(self) -> dict[str, Any]:
-        return {key: value for key, value in asdict(self).items() if value is not None and value != ""}
+        """For scores.json: what says nothing is left out."""
+        unset = {"exhaustive"} if self.exhaustive else set()
+        return {k: v for k, v in asdict(self).items() if k not in unset and v is not None and v != ""}

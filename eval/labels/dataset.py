@@ -25,7 +25,7 @@ from eval.labels.real import is_real_layout, read_real
 from eval.labels.render import render
 from eval.labels.sampler import SampledClip, sample_clip
 from eval.labels.sway import Sway
-from eval.labels.truth import EventTruth, RenderedClip, Surface, TransitionTruth, surface_track
+from eval.labels.truth import EventTruth, RenderedClip, Surface, TransitionTruth, visible_points
 from eval.labels.write import write_clip
 
 FORMAT = "1"
@@ -38,20 +38,17 @@ class RenderedSurface:
     surface: Surface
     masks: tuple[Rle | None, ...]
     start_frame: int
-    size: tuple[int, int]
 
     def track(self, query_frames: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `TrueSurface`."""
-        seen = np.zeros((len(self.surface.matrices), *self.size), bool)
-        for offset, mask in enumerate(self.masks):
-            if mask is not None:
-                seen[self.start_frame + offset] = decode_mask(mask)
-        carried = np.empty((len(seen), len(points), 2), np.float32)
-        visibility = np.empty(carried.shape[:2], bool)
+        carried = np.empty((len(self.surface.matrices), len(points), 2), np.float32)
         for frame in np.unique(query_frames).tolist():
             columns = np.flatnonzero(query_frames == frame)
-            track = surface_track(self.surface, seen, frame, points[columns])
-            carried[:, columns], visibility[:, columns] = track.points, track.visibility
+            carried[:, columns] = self.surface.to_frame(self.surface.from_frame(points[columns], frame))
+        visibility = np.zeros(carried.shape[:2], bool)
+        for frame, mask in enumerate(self.masks, self.start_frame):
+            if mask is not None:
+                visibility[frame] = visible_points(carried[frame], decode_mask(mask))
         return carried, visibility
 
 
@@ -164,10 +161,7 @@ def _read_clip(folder: Path, entry: Mapping[str, Any]) -> LabelledClip:
             raise UsageError(f"{path} is missing though labels.json lists {name}; run `labels make` again to repair")
     known = json.loads((truth / "truth.json").read_text())
     with np.load(truth / "arrays.npz", allow_pickle=False) as arrays:
-        objects = tuple(
-            _read_object(item, arrays[f"surface{number}"], (known["height"], known["width"]))
-            for number, item in enumerate(known["objects"])
-        )
+        objects = tuple(_read_object(item, arrays[f"surface{number}"]) for number, item in enumerate(known["objects"]))
         camera = arrays["camera"]
     return LabelledClip(
         name=name,
@@ -183,7 +177,7 @@ def _read_clip(folder: Path, entry: Mapping[str, Any]) -> LabelledClip:
     )
 
 
-def _read_object(item: Mapping[str, Any], matrices: np.ndarray, size: tuple[int, int]) -> LabelledObject:
+def _read_object(item: Mapping[str, Any], matrices: np.ndarray) -> LabelledObject:
     masks = tuple(item["masks"])
     surface = Surface(matrices, Sway(**item["sway"]), item["sway_start"])
     return LabelledObject(
@@ -192,5 +186,5 @@ def _read_object(item: Mapping[str, Any], matrices: np.ndarray, size: tuple[int,
         start_frame=item["start_frame"],
         end_frame=item["end_frame"],
         masks=masks,
-        surface=RenderedSurface(surface, masks, item["start_frame"], size),
+        surface=RenderedSurface(surface, masks, item["start_frame"]),
     )

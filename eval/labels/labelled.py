@@ -73,6 +73,7 @@ class LabelledClip:
         objects_complete: every moving object of the file is in `objects`, so one more found is a false one.
         events: border crossings. An event's object is named in `objects`, or is a name only a person knows.
         events_complete: every border crossing of the file is in `events`.
+        by_hand: a person read the labels off, so frames are good to about two.
     """
 
     name: str
@@ -85,3 +86,4 @@ class LabelledClip:
     objects_complete: bool = False
     events: tuple[EventTruth, ...] | None = None
     events_complete: bool = False
+    by_hand: bool = False

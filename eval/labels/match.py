@@ -1,15 +1,16 @@
 """Which reported object is which true one, within one clip of the manifests."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from curation.contract.rle import decode_mask
+from curation.contract.rle import Rle
 from eval.labels.labelled import LabelledClip, LabelledObject
 from eval.labels.metrics.masks import tube_iou
+from eval.labels.tube import Tube, common_areas, cut_tube
 
 FOUND = 0.5  # tube IoU of an object that counts as found
 SAME = 0.1  # tube IoU from which on a reported object is taken for the true one, for its events and boxes
@@ -21,16 +22,16 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class TrueTube:
-    """A true object's masks over a clip's frames.
-
-    Attributes:
-        masks: bool [T, H, W].
-        wanted: it moves, and is large and long enough to be asked for.
-    """
+    """A true object over a clip's frames. Attributes: wanted: see `is_wanted`, by what is seen of it in the clip."""
 
     item: LabelledObject
-    masks: np.ndarray
+    tube: Tube
     wanted: bool
+
+    @property
+    def spared(self) -> bool:
+        """It moves, but is too small or too short to be asked for: neither missed nor false."""
+        return self.item.moving and not self.wanted
 
 
 @dataclass(frozen=True)
@@ -39,29 +40,40 @@ class Match:
 
     Attributes:
         row, track: its records.
-        masks: bool [T, H, W] over the clip's frames.
+        tube: over the clip's frames.
         truth: the true object that it is; None for none.
+        common: int64 [T], px shared with `truth`.
         iou: their tube IoU; 0 without one.
+        excuse: a spared object on which most of it lies, when it is not `truth`.
     """
 
     row: Record
     track: Record
-    masks: np.ndarray
+    tube: Tube
     truth: TrueTube | None
+    common: np.ndarray
     iou: float
+    excuse: TrueTube | None
 
     @property
     def found(self) -> bool:
         return self.truth is not None and self.truth.wanted and self.iou >= FOUND
 
+    @property
+    def spared(self) -> bool:
+        """It is on something that moves, but is not asked for."""
+        return self.excuse is not None or (self.truth is not None and self.truth.spared)
+
 
 @dataclass(frozen=True)
 class ClipMatches:
-    """Attributes: reported: every reported object; tubes: every true one that is seen in the clip."""
+    """Attributes: reported: every reported object; tubes: every true one that is seen in the clip; common: int64
+    [reported, tubes, T], px that they share."""
 
     clip: Record
     reported: list[Match]
     tubes: list[TrueTube]
+    common: np.ndarray
 
     @property
     def missed(self) -> list[TrueTube]:
@@ -69,20 +81,19 @@ class ClipMatches:
         return [tube for tube in self.tubes if tube.wanted and id(tube) not in found]
 
 
-def true_tubes(labelled: LabelledClip, start: int, end: int, size: tuple[int, int], fps: float) -> list[TrueTube]:
-    """The labelled objects over frames [start, end) of a file whose frames are `size` (height, width)."""
-    tubes = []
-    for item in labelled.objects or ():
-        masks = np.zeros((end - start, *size), bool)
-        for offset, mask in enumerate(item.masks or ()):
-            place = item.start_frame + offset - start
-            if mask is not None and 0 <= place < len(masks):
-                masks[place] = decode_mask(mask)
-        areas = masks.mean(axis=(1, 2))
-        if areas.any():
-            wanted = item.moving and areas.max() >= LEAST_AREA and np.count_nonzero(areas) >= LEAST_SECONDS * fps
-            tubes.append(TrueTube(item, masks, bool(wanted)))
-    return tubes
+def is_wanted(item: LabelledObject, areas: np.ndarray, size: tuple[int, int], fps: float) -> bool:
+    """It moves, and is large and long enough to be asked for, with `areas` int64 [T] px in frames of `size`."""
+    large = areas.max(initial=0) >= LEAST_AREA * size[0] * size[1]
+    return bool(item.moving and large and np.count_nonzero(areas) >= LEAST_SECONDS * fps)
+
+
+def is_asked_for(item: LabelledObject, fps: float) -> bool:
+    """It is wanted by what is seen of it in its whole shot, however curation cut that."""
+    size = _size(item.masks or ())
+    if size is None:
+        return False
+    tube = cut_tube(item.masks or (), item.start_frame, item.start_frame, item.end_frame, size)
+    return is_wanted(item, tube.areas, size, fps)
 
 
 def match_clip(
@@ -90,31 +101,50 @@ def match_clip(
 ) -> ClipMatches:
     """Assign the objects that a clip of the manifests reports to the true ones, one-to-one, by the best sum of IoUs."""
     start, end = int(clip["start_frame"]), int(clip["end_frame"])
-    size = next((tuple(row["mask"]["size"]) for row in rows), None) or _size(labelled)
-    tubes = true_tubes(labelled, start, end, size, fps) if size is not None else []
-    masks = [_tube(tracks[row["object_id"]], start, end, size) for row in rows] if size is not None else []
-    overlap = np.array([[tube_iou(mask, tube.masks) for tube in tubes] for mask in masks]).reshape(
-        len(rows), len(tubes)
-    )
+    tubes = _true_tubes(labelled.objects or (), start, end, fps)
+    masks = [_reported_tube(row, tracks[row["object_id"]], start, end) for row in rows]
+    common = common_areas(masks, [tube.tube for tube in tubes], end - start)
+    overlap = np.zeros((len(masks), len(tubes)))
+    for (i, j), _ in np.ndenumerate(overlap):
+        overlap[i, j] = tube_iou(common[i, j], masks[i].areas, tubes[j].tube.areas)
     partner = dict(zip(*(axis.tolist() for axis in linear_sum_assignment(-overlap)), strict=True))
     reported = []
     for index, (row, mask) in enumerate(zip(rows, masks, strict=True)):
         other = partner.get(index)
+        if other is not None and overlap[index, other] < SAME:
+            other = None
+        truth = tubes[other] if other is not None else None
+        shared = common[index, other] if other is not None else np.zeros(end - start, np.int64)
         iou = float(overlap[index, other]) if other is not None else 0.0
-        same = other is not None and iou >= SAME
-        truth = tubes[other] if other is not None and same else None
-        reported.append(Match(row, tracks[row["object_id"]], mask, truth, iou if same else 0.0))
-    return ClipMatches(clip, reported, tubes)
+        excuse = _excuse(mask, tubes, common[index]) if truth is None else None
+        reported.append(Match(row, tracks[row["object_id"]], mask, truth, shared, iou, excuse))
+    return ClipMatches(clip, reported, tubes, common)
 
 
-def _tube(track: Record, start: int, end: int, size: tuple[int, ...]) -> np.ndarray:
-    masks = np.zeros((end - start, *size), bool)
-    for offset, mask in enumerate(track["masks"]):
-        if mask is not None:
-            masks[int(track["start_frame"]) + offset - start] = decode_mask(mask)
-    return masks
+def _excuse(mask: Tube, tubes: Sequence[TrueTube], common: np.ndarray) -> TrueTube | None:
+    for tube, shared in zip(tubes, common.sum(axis=1).tolist(), strict=True):
+        if tube.spared and shared > 0.5 * mask.areas.sum():
+            return tube
+    return None
 
 
-def _size(labelled: LabelledClip) -> tuple[int, int] | None:
-    masks = (mask for item in labelled.objects or () for mask in item.masks or () if mask is not None)
-    return next(((mask["size"][0], mask["size"][1]) for mask in masks), None)
+def _true_tubes(items: Sequence[LabelledObject], start: int, end: int, fps: float) -> list[TrueTube]:
+    """The labelled objects that are seen in frames [start, end)."""
+    tubes = []
+    for item in items:
+        size = _size(item.masks or ())
+        if size is None or item.end_frame <= start or item.start_frame >= end:
+            continue
+        tube = cut_tube(item.masks or (), item.start_frame, start, end, size)
+        if tube.areas.any():
+            tubes.append(TrueTube(item, tube, is_wanted(item, tube.areas, size, fps)))
+    return tubes
+
+
+def _reported_tube(row: Record, track: Record, start: int, end: int) -> Tube:
+    height, width = row["mask"]["size"]
+    return cut_tube(track["masks"], int(track["start_frame"]), start, end, (height, width))
+
+
+def _size(masks: Sequence[Rle | None]) -> tuple[int, int] | None:
+    return next(((mask["size"][0], mask["size"][1]) for mask in masks if mask is not None), None)

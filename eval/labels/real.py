@@ -69,9 +69,10 @@ def _read_clip(
         group="real",
         transitions=transitions,
         shots=_shots(transitions, frames, _camera(row["camera"])),
-        objects=(_davis_object(masks),) if masks.is_dir() else None,
+        objects=(_davis_object(masks, events or ()),) if masks.is_dir() else None,
         events=events,
         events_complete=events is not None,
+        by_hand=True,
     )
 
 
@@ -79,7 +80,7 @@ def _transitions(
     row: Mapping[str, str], listed: Sequence[Mapping[str, str]] | None
 ) -> tuple[TransitionTruth, ...] | None:
     if listed is None:
-        return () if row["cuts"].strip().lower() == "none" else None
+        return () if row["cuts"].strip().lower().startswith("none") else None
     for item in listed:
         if item["type"] not in _KINDS:
             raise UsageError(f"transitions.csv: {row['file']} has type {item['type']!r}; known: {', '.join(_KINDS)}")
@@ -118,14 +119,17 @@ def _shots(
     return tuple(LabelledShot(first, last, camera) for first, last in shots if first < last)
 
 
-def _davis_object(folder: Path) -> LabelledObject:
+def _davis_object(folder: Path, events: Sequence[EventTruth]) -> LabelledObject:
+    """The object of the masks, by the name that the events have for it."""
+    names = {event.object for event in events}
     masks = []
     for path in sorted(folder.glob("*.png")):
         picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
         if picture is None:
             raise UsageError(f"{path} cannot be read as a picture; put it back")
         masks.append(encode_mask(picture > 127) if (picture > 127).any() else None)
-    return LabelledObject("object", True, 0, len(masks), tuple(masks), None)
+    name = names.pop() if len(names) == 1 else "object"
+    return LabelledObject(name, True, 0, len(masks), tuple(masks), None)
 
 
 def _by_file(path: Path) -> dict[str, list[dict[str, str]]]:

@@ -1,4 +1,7 @@
-"""From cases to numbers: one value a measure and data set, mean and spread over data sets, and the bars."""
+"""From cases to numbers: one value a measure and data set, mean and spread over data sets, and the bars.
+
+Rendered clips and clips labelled by hand have bars of their own: a person labels less, and less exactly.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,7 +21,7 @@ class Measure:
 
     Attributes:
         cases: name of the cases that it is computed from.
-        how: f1, recall and precision count outcomes; mean averages values; count is the number of false ones.
+        how: f1, recall and precision count outcomes; mean averages values; count is the number of wrong ones.
         bar: what it must reach; None when nothing is asked.
         lower: less is better.
     """
@@ -36,7 +39,7 @@ class Measure:
         return value <= self.bar if self.lower else value >= self.bar
 
 
-MEASURES: tuple[Measure, ...] = (
+RENDERED: tuple[Measure, ...] = (
     Measure("hard cuts F1", "hard", "f1", 0.98),
     Measure("gradual transitions F1", "gradual", "f1", 0.85),
     Measure("camera label accuracy", "camera_label", "mean", 0.95),
@@ -49,7 +52,6 @@ MEASURES: tuple[Measure, ...] = (
     Measure("masks: J over the clip", "mask_j", "mean", 0.80),
     Measure("masks: F over the clip", "mask_f", "mean"),
     Measure("masks: J at the query frame", "mask_j_start", "mean"),
-    Measure("DAVIS object: J over the clip", "davis_j", "mean", 0.50),
     Measure("tracks: delta_avg", "track_delta", "mean", 0.85),
     Measure("tracks: average Jaccard", "track_aj", "mean", 0.75),
     Measure("tracks: occlusion accuracy", "track_oa", "mean"),
@@ -58,6 +60,20 @@ MEASURES: tuple[Measure, ...] = (
     Measure("region boxes that touch the object", "box", "mean", 0.01, lower=True),
     Measure("ID reference purity", "identity", "mean", 0.95),
     Measure("entry sides: rarest side", "entry_side", "mean", 0.18),
+    Measure("files that could not be read", "unreadable", "count", 0, lower=True),
+)
+
+BY_HAND: tuple[Measure, ...] = (
+    Measure("hard cuts found", "hard", "recall", 1.0),
+    Measure("hard cuts F1", "hard", "f1"),
+    Measure("gradual transitions F1", "gradual", "f1"),
+    Measure("false cuts in static clips", "static_cut", "count", 0, lower=True),
+    Measure("camera label accuracy", "camera_label", "mean"),
+    Measure("DAVIS object: J over the file", "davis_j", "mean", 0.50),
+    Measure("border events: recall", "event", "recall", 0.70),
+    # As many false as right ones is a precision of one half.
+    Measure("border events: precision", "event", "precision", 0.50),
+    Measure("region boxes that touch the object", "box", "mean", lower=True),
     Measure("files that could not be read", "unreadable", "count", 0, lower=True),
 )
 
@@ -91,10 +107,28 @@ class Line:
         return self.measure.passed(self.mean)
 
 
-def summarise(data_sets: Sequence[Sequence[Case]]) -> list[Line]:
+@dataclass(frozen=True)
+class Summary:
+    """The lines of the data sets of one kind.
+
+    Attributes:
+        by_hand: the kind: labelled by hand, or rendered.
+        names: of the data sets' folders.
+    """
+
+    by_hand: bool
+    names: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+    @property
+    def title(self) -> str:
+        return "hand-labelled clips" if self.by_hand else "rendered clips"
+
+
+def summarise(data_sets: Sequence[Sequence[Case]], measures: Sequence[Measure] = RENDERED) -> list[Line]:
     """One line for each measure that has a case."""
     lines = []
-    for measure in MEASURES:
+    for measure in measures:
         chosen = [[case for case in cases if case.measure == measure.cases] for cases in data_sets]
         count = sum(len(cases) for cases in chosen)
         if count:
@@ -106,7 +140,9 @@ def _value(how: How, cases: Sequence[Case]) -> float:
     if how == "mean":
         values = [case.value for case in cases if case.value is not None]
         return float(np.mean(values)) if values else float("nan")
-    outcomes = Counter(case.outcome for case in cases)
+    # Where not everything is labelled, false ones are not known: right ones there would make the precision too good.
+    counted = [case for case in cases if case.exhaustive or how == "recall"]
+    outcomes = Counter(case.outcome for case in counted)
     right, missed, false = outcomes["right"], outcomes["missed"], outcomes["false"]
     if how == "count":
         return float(false + missed) if cases else float("nan")

@@ -145,11 +145,16 @@ def surface_track(surface: Surface, seen: np.ndarray, query_frame: int, points: 
 
 def visible_track(points: np.ndarray, seen: np.ndarray) -> PointTracks:
     """Points [T, P, 2], visible where the nearest pixel of `seen` bool [T, H, W] is true."""
-    frames, height, width = seen.shape
+    visible = [visible_points(places, mask) for places, mask in zip(points, seen, strict=True)]
+    return PointTracks(points.astype(np.float32), np.array(visible).reshape(points.shape[:2]))
+
+
+def visible_points(points: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """bool [P]: which of the points [P, 2] have a nearest pixel where `seen` bool [H, W] is true."""
+    height, width = seen.shape
     cells = np.rint(points).astype(np.int64)
-    inside = ((cells >= 0) & (cells < (width, height))).all(axis=2)
-    x, y = cells[..., 0].clip(0, width - 1), cells[..., 1].clip(0, height - 1)
-    return PointTracks(points.astype(np.float32), np.logical_and(inside, seen[np.arange(frames)[:, None], y, x]))
+    inside = ((cells >= 0) & (cells < (width, height))).all(axis=1)
+    return inside & seen[cells[:, 1].clip(0, height - 1), cells[:, 0].clip(0, width - 1)]
 
 
 def apply_affine(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -18,7 +18,8 @@ class TrackScores:
     occlusion_accuracy: share of frames in which visible / not visible is right (OA).
     delta_avg: of the truly visible points, the share within 1, 2, 4, 8, 16 px, averaged over these thresholds.
     average_jaccard: true positives / (true positives + false positives + false negatives), averaged over the
-        thresholds; a positive is a point said to be visible, true when it is visible and within the threshold (AJ).
+        thresholds (AJ). A true positive is a visible point that is said to be visible within the threshold. A visible
+        point said to be visible elsewhere is a false positive and a false negative, and counts as both.
     """
 
     occlusion_accuracy: float
@@ -51,9 +52,9 @@ def track_scores(
     for threshold in THRESHOLDS:
         near = distance < threshold
         deltas.append(_share(near & truth, truth))
-        hit = near & truth & said
-        false_positive = said & ~(near & truth)
-        jaccards.append(_share(hit, truth | false_positive))
+        hits = np.count_nonzero(near & truth & said)
+        positives = np.count_nonzero(truth) + np.count_nonzero(said) - hits
+        jaccards.append(hits / positives if positives else float("nan"))
     right = (visibility == true_visibility) & evaluated
     return TrackScores(_share(right, evaluated), float(np.mean(deltas)), float(np.mean(jaccards)))
 

@@ -5,7 +5,6 @@ the frame and differ from what is behind them by at least `_VISIBLE` levels on a
 one place; a moving one goes far beyond its sway.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
@@ -15,11 +14,12 @@ import numpy as np
 from curation.contract.ids import generator
 from eval.labels.camera import TRIPOD, Camera
 from eval.labels.labelled import CameraLabel
-from eval.labels.motion import RESTING, Key, Path
+from eval.labels.motion import Key, Path
 from eval.labels.photographs import BACKGROUNDS, MATERIALS
 from eval.labels.render import contrasts
 from eval.labels.scene import Join, JoinKind, Scene, Sequence
 from eval.labels.sprites import Shadow, Shape, Sprite
+from eval.labels.stories import STORIES, View, followed, inside, resting, to_world, turned
 from eval.labels.sway import RIGID, Sway
 from eval.labels.textures import BackgroundKind
 from eval.labels.truth import SIDES
@@ -71,7 +71,6 @@ _SHAPES: dict[Shape, float] = {"disc": 1.0, "box": 1.3, "blob": 1.35, "car": 2.3
 """Shapes of objects and their width over height."""
 _VISIBLE = 28.0
 _TRIES = 12
-_OPPOSITE = {"left": "right", "right": "left", "top": "bottom", "bottom": "top"}
 
 
 @dataclass(frozen=True)
@@ -260,18 +259,16 @@ def _object(scene: Scene, group: Group, number: int, side: str, rng: np.random.G
             phase=float(rng.uniform(0, 6)),
         )
     turns = 0.0 if upright or rng.random() < 0.4 else float(rng.uniform(-200, 200))
-    story = _STORIES[rng.integers(len(_STORIES))] if group not in ("follow", "resting") else _inside
-    view = _View(scene, size, side, rng)
-    path = (
-        _resting(view) if group == "resting" else _followed(view) if group == "follow" and number == 0 else story(view)
-    )
+    story = STORIES[rng.integers(len(STORIES))] if group not in ("follow", "resting") else inside
+    view = View(scene, size, side, rng)
+    path = resting(view) if group == "resting" else followed(view) if group == "follow" and number == 0 else story(view)
     growth = float(rng.uniform(0.75, 1.35)) if rng.random() < 0.3 and group != "resting" else 1.0
-    path = _turned(path, turns if group != "resting" else 0.0, growth, scene.frames - 1)
+    path = turned(path, turns if group != "resting" else 0.0, growth, scene.frames - 1)
     return Sprite(
         f"object{number}",
         shape,
         size,
-        _to_world(path, scene),
+        to_world(path, scene),
         colour=tuple(int(level) for level in rng.integers(25, 230, 3)),  # pyright: ignore[reportArgumentType]
         depth=int(rng.integers(0, 4)),
         mirrored=bool(rng.random() < 0.5),
@@ -285,143 +282,3 @@ def _object(scene: Scene, group: Group, number: int, side: str, rng: np.random.G
         if rng.random() < 0.35
         else None,
     )
-
-
-class _View:
-    """Where an object can be in the frame, px of the frame at rest."""
-
-    def __init__(self, scene: Scene, size: tuple[float, float], side: str, rng: np.random.Generator) -> None:
-        self.width, self.height, self.last = scene.width, scene.height, scene.frames - 1
-        self.half = 0.5 * 1.4 * float(np.hypot(*size))  # turned, grown and bent, it still stays within
-        self.size = size
-        self.side, self.rng = side, rng
-
-    def inside(self) -> tuple[float, float]:
-        """A place in which nothing of it is cut, if it fits."""
-        places = []
-        for side in (self.width, self.height):
-            margin = min(self.half + 6, 0.45 * side)
-            places.append(float(self.rng.uniform(margin, side - margin)))
-        return places[0], places[1]
-
-    def at_border(self, side: str, outside: float, along: float) -> tuple[float, float]:
-        """A place across `side`: -1 is cut by nothing, +1 is all outside; `along` in 0..1 goes along the border."""
-        x, y = 0.15 * self.width + 0.7 * along * self.width, 0.15 * self.height + 0.7 * along * self.height
-        reach_x, reach_y = self.size[0] / 2, self.size[1] / 2
-        far = self.half + 6
-        across = {"left": (reach_x, -1, 0), "right": (reach_x, 1, self.width)}.get(side)
-        if across is not None:
-            reach, sign, border = across
-            return border + sign * (far if outside >= 1 else outside * reach), y
-        reach, sign, border = {"top": (reach_y, -1, 0), "bottom": (reach_y, 1, self.height)}[side]
-        return x, border + sign * (far if outside >= 1 else outside * reach)
-
-    def beyond(self, side: str) -> tuple[float, float]:
-        return self.at_border(side, 1.0, float(self.rng.uniform(0.1, 0.9)))
-
-    def time(self, low: float, high: float) -> float:
-        return float(self.rng.uniform(low, high)) * self.last
-
-
-def _cross(view: _View) -> Path:
-    first, last = view.time(0.03, 0.2), view.time(0.8, 0.95)
-    return Path((Key(first, *view.beyond(view.side)), Key(last, *view.beyond(_OPPOSITE[view.side]))))
-
-
-def _enter(view: _View) -> Path:
-    return Path((Key(view.time(0.1, 0.35), *view.beyond(view.side)), Key(view.time(0.8, 1.0), *view.inside())))
-
-
-def _exit(view: _View) -> Path:
-    return Path((Key(view.time(0.0, 0.15), *view.inside()), Key(view.time(0.65, 0.9), *view.beyond(view.side))))
-
-
-def _inside(view: _View) -> Path:
-    """From one place to another one that is far enough away."""
-    start = view.inside()
-    ends = [view.inside() for _ in range(8)]
-    end = max(ends, key=lambda place: np.hypot(place[0] - start[0], place[1] - start[1]))
-    return Path((Key(view.time(0.0, 0.1), *start), Key(view.time(0.85, 1.0), *end)))
-
-
-def _partial(view: _View) -> Path:
-    """Comes in by a part, turns back, leaves on the same side."""
-    along = float(view.rng.uniform(0.2, 0.8))
-    out = view.at_border(view.side, 1.0, along)
-    deep = view.at_border(view.side, float(view.rng.uniform(-0.4, 0.2)), along)
-    times = view.time(0.08, 0.2), view.time(0.45, 0.55), view.time(0.8, 0.92)
-    return Path((Key(times[0], *out), Key(times[1], *deep), Key(times[2], *out)), ease=4)
-
-
-def _touch(view: _View) -> Path:
-    """Is cut by the border for a while and comes back: no event."""
-    along = float(view.rng.uniform(0.2, 0.8))
-    cut = view.at_border(view.side, float(view.rng.uniform(-0.6, -0.3)), along)
-    place = view.inside()
-    return Path((Key(view.time(0.0, 0.1), *place), Key(view.time(0.45, 0.55), *cut), Key(view.last, *place)), ease=4)
-
-
-def _return(view: _View) -> Path:
-    out = view.beyond(view.side)
-    times = view.time(0.02, 0.1), view.time(0.38, 0.45), view.time(0.55, 0.62), view.time(0.9, 1.0)
-    return Path(
-        (Key(times[0], *view.inside()), Key(times[1], *out), Key(times[2], *out), Key(times[3], *view.inside()))
-    )
-
-
-def _stop_and_go(view: _View) -> Path:
-    stop = view.inside()
-    times = view.time(0.03, 0.15), view.time(0.38, 0.45), view.time(0.55, 0.62), view.time(0.88, 0.96)
-    return Path(
-        (
-            Key(times[0], *view.beyond(view.side)),
-            Key(times[1], *stop),
-            Key(times[2], *stop),
-            Key(times[3], *view.beyond(SIDES[view.rng.integers(4)])),
-        ),
-        ease=4,
-    )
-
-
-def _followed(view: _View) -> Path:
-    """What the camera follows: it wavers about mid frame."""
-    x, y = 0.5 * view.width, 0.55 * view.height
-    offsets = view.rng.uniform(-0.08, 0.08, (3, 2)) * (view.width, view.height)
-    return Path(
-        tuple(Key(t * view.last, x + dx, y + dy) for t, (dx, dy) in zip((0, 0.5, 1), offsets, strict=True)), ease=8
-    )
-
-
-def _resting(view: _View) -> Path:
-    return Path((Key(0, *view.inside()),))
-
-
-_STORIES: tuple[Callable[[_View], Path], ...] = (
-    *(_cross, _cross, _cross, _enter, _enter, _exit, _exit),
-    *(_inside, _inside, _partial, _touch, _return, _stop_and_go),
-)
-
-
-def _turned(path: Path, degrees: float, growth: float, last: int) -> Path:
-    """The path with a turn and a change of size spread evenly over the clip."""
-    if not degrees and growth == 1.0:
-        return path
-    times = np.linspace(0, last, 25)
-    states = path.at(times)
-    share = times / last
-    states[:, 2] += degrees * share
-    states[:, 3] *= growth**share
-    return Path(tuple(Key(time, *state) for time, state in zip(times.tolist(), states.tolist(), strict=True)))
-
-
-def _to_world(path: Path, scene: Scene) -> Path:
-    """A path in frame px to world px, where the camera (its sway apart) moves."""
-    if scene.camera.path == RESTING:
-        return path
-    times = np.linspace(0, scene.frames - 1, 49)
-    camera = replace(scene.camera, shake_px=0, shake_deg=0).matrices(times, scene.width, scene.height, scene.seed)
-    view, keys = scene.camera.path.at(times), []
-    for time, state, inverse, looks in zip(times, path.at(times), np.linalg.inv(camera), view, strict=True):
-        x, y, _ = inverse @ (state[0], state[1], 1)
-        keys.append(Key(float(time), float(x), float(y), float(state[2] + looks[2]), float(state[3] / looks[3])))
-    return Path(tuple(keys))

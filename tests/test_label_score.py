@@ -150,6 +150,14 @@ def test_events_of_wanted_spared_and_resting_things():
     assert _events(labelled, [(0, 16), (16, 20)], [], []) == ["missed"]
 
 
+def test_a_crossing_that_nobody_can_see_is_not_asked_for():
+    labelled = _file([_thing("car", 10)], events=[EventTruth("car", "enter", "bottom", 10, 4, 8, hidden=True)])
+    reports = [(0, 10, 0, 20)]
+    assert _events(labelled, [(0, 20)], reports, []) == []
+    assert _events(labelled, [(0, 20)], reports, [("r0", "enter", "bottom", 9)]) == []
+    assert _events(labelled, [(0, 20)], reports, [("r0", "enter", "top", 9)]) == ["false"]
+
+
 def test_frames_that_a_person_read_off_may_be_eight_off():
     labelled = _file([], events=[EventTruth("car", "exit", "left", 10, 8, 10)], by_hand=True)
     assert _events(labelled, [(0, 20)], [(0, 10, 0, 20)], [("r0", "exit", "left", 18)]) == ["right"]

@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 
 from curation.contract.tables import records
+from eval.labels.motion import still
+from eval.labels.photographs import cover
 from eval.labels.render import render
 from eval.labels.scene import Scene
 from eval.labels.scenes import SCENES, ready_made
+from eval.labels.sprites import Shadow, Sprite, draw_sprite, texel_to_sprite
+from eval.labels.truth import apply_affine, border_events
 
 _EVENTS = {
     "static_cross_left_right": [("enter", "left"), ("exit", "right")],
@@ -58,6 +62,62 @@ def test_events_are_where_the_masks_begin_and_end(scene, name):
         assert mask[event.frame].any()
         assert not mask[outside].any()
         assert mask[event.frame][edge].any(), "a part is cut by the border that is crossed"
+
+
+def test_a_crossing_behind_something_is_hidden():
+    """A square comes in from the left behind a post at the border, or leaves there, or beside it."""
+    full, boxes = np.zeros((12, 30, 60), bool), np.zeros((12, 4))
+    for frame in range(12):
+        x = 4 * frame - 10
+        full[frame, 10:20, max(0, x) : max(0, x + 10)] = True
+        boxes[frame] = (x, 10, x + 9, 19)
+    post = np.zeros((30, 60), bool)
+    post[:, :14] = True
+    [clear] = border_events("it", full, full, boxes)
+    [behind] = border_events("it", full, full & ~post, boxes)
+    assert (clear.type, clear.side, clear.frame, clear.hidden) == ("enter", "left", 1, False)
+    assert (behind.type, behind.side, behind.frame, behind.hidden) == ("enter", "left", 4, True)
+    [gone] = border_events("it", full[::-1], (full & ~post)[::-1], boxes[::-1])
+    assert (gone.type, gone.side, gone.frame, gone.hidden) == ("exit", "left", 7, True)
+    # Behind a low wall its upper half is seen at the border all the same.
+    wall = np.zeros((30, 60), bool)
+    wall[15:] = True
+    assert border_events("it", full, full & ~wall, boxes) == [clear]
+
+
+@pytest.mark.parametrize("softness", [0.6, 1.6])
+def test_soft_edges_fade_out(softness):
+    sprite = Sprite("box", "box", (60, 40), still(0, 0), softness=softness)
+    texture = draw_sprite(sprite, 1.0, np.random.default_rng(0))
+    assert texture[[0, -1]].max() < 1 and texture[:, [0, -1]].max() < 1, "less than a level"
+    # The shape itself is as large as asked for, wherever the texture ends.
+    corners = apply_affine(texel_to_sprite(sprite, texture), np.argwhere(texture[..., 3] > 0.5)[:, ::-1])
+    assert np.ptp(corners, axis=0) == pytest.approx((59, 39), abs=0.1)
+
+
+def test_a_shadow_is_the_same_wherever_it_falls():
+    """It is drawn in a window of the frame: away from the frame's borders a shift of the thing shifts all of it."""
+    shapes = [
+        Sprite("box", "box", (40, 30), still(x, 80), shadow=Shadow(lean=0.7, strength=0.4, softness=3))
+        for x in (110, 150)
+    ]
+    bare, *frames = (
+        render(Scene(frames=1, noise=0, background="brick", sprites=sprites)).frames[0].astype(np.float32)
+        for sprites in ((), *((shape,) for shape in shapes))
+    )
+    light = [(frame + 1) / (bare + 1) for frame in frames]
+    shaded = [picture.mean(axis=2) < 0.93 for picture in light]
+    assert shaded[0].sum() > 300
+    below = np.s_[98:130]  # under the box, where there is only shadow
+    assert np.abs(light[0][below, 40:200] - light[1][below, 80:240]).max() < 0.05
+
+
+def test_photographs_are_mirrored_only_where_they_must_be():
+    rng = np.random.default_rng(0)
+    picture = np.repeat(np.arange(100, dtype=np.uint8)[:, None, None], 150, axis=1).repeat(3, axis=2)
+    for height, width in ((286, 496), (143, 100), (100, 150)):
+        rows = cover(picture, height, width, height, rng)[:, 0, 0]
+        assert (np.diff(rows) >= -1).all(), "nothing stands upside down"
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -75,10 +75,11 @@ def cover(picture: np.ndarray, height: int, width: int, unit_height: float, rng:
     """float32 [height, width, 3]: the photograph, mirrored beyond its borders, from a random place on.
 
     Args:
-        unit_height: px that the photograph's shorter side takes.
+        unit_height: px that the photograph's shorter side takes, rounded up.
     """
     scale = unit_height / min(picture.shape[:2])
-    size = (max(2, round(picture.shape[1] * scale)), max(2, round(picture.shape[0] * scale)))
+    # Rounded up: a row or column too few would be made up for by mirroring.
+    size = (max(2, int(np.ceil(picture.shape[1] * scale))), max(2, int(np.ceil(picture.shape[0] * scale))))
     scaled = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     if rng.random() < 0.5:
         scaled = scaled[:, ::-1]

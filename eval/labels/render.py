@@ -182,11 +182,27 @@ class _Stage:
         stand = np.array([[scale, 0, x], [0, scale, y], [0, 0, 1]])
         camera = _cameras(self.scene, np.array([time]), sprite.parallax)[0]
         matrix = camera @ stand @ throw @ texel_to_sprite(sprite, alpha)
-        size = (self.scene.width, self.scene.height)
-        cover = cv2.warpAffine(alpha, matrix[:2], size, flags=cv2.INTER_LINEAR)
-        blur = shadow.softness * self.scene.height / 270
-        light = 1 - shadow.strength * cv2.GaussianBlur(cover, (0, 0), max(0.3, blur))
-        np.multiply(frame, light[..., None], out=frame, casting="unsafe")
+        blur = max(0.3, shadow.softness * self.scene.height / 270)
+        height, width = alpha.shape
+        corners = apply_affine(matrix, np.array([(-1, -1), (width, -1), (-1, height), (width, height)], np.float64))
+        # OpenCV's kernel reaches four deviations: beyond them there is no shadow.
+        window = self._window(corners, margin=int(np.ceil(4 * blur)) + 1)
+        if window is None:
+            return
+        rows, columns = window
+        size = (columns.stop - columns.start, rows.stop - rows.start)
+        moved = matrix[:2] - np.array([[0, 0, columns.start], [0, 0, rows.start]])
+        cover = cv2.warpAffine(alpha, moved, size, flags=cv2.INTER_LINEAR)
+        light = 1 - shadow.strength * cv2.GaussianBlur(cover, (0, 0), blur)
+        part = frame[rows, columns]
+        np.multiply(part, light[..., None], out=part, casting="unsafe")
+
+    def _window(self, corners: np.ndarray, margin: int = 0) -> tuple[slice, slice] | None:
+        """Rows and columns of the frame around points [P, 2]; None if they are all beside it."""
+        x0, y0 = np.floor(corners.min(axis=0)).astype(int) - margin
+        x1, y1 = np.ceil(corners.max(axis=0)).astype(int) + 1 + margin
+        x0, y0, x1, y1 = max(0, x0), max(0, y0), min(self.scene.width, x1), min(self.scene.height, y1)
+        return (slice(int(y0), int(y1)), slice(int(x0), int(x1))) if x0 < x1 and y0 < y1 else None
 
     def _backdrop(self, camera: np.ndarray) -> np.ndarray:
         key = camera.tobytes()
@@ -209,15 +225,14 @@ class _Stage:
         corners = apply_affine(to_sprite, np.array([(-1, -1), (width, -1), (-1, height), (width, height)], np.float64))
         corners += np.sign(corners) * (abs(sprite.sway.across), abs(sprite.sway.along))
         corners = apply_affine(to_frame, corners)
-        x0, y0 = np.floor(corners.min(axis=0)).astype(int)
-        x1, y1 = np.ceil(corners.max(axis=0)).astype(int) + 1
-        x0, y0, x1, y1 = max(0, x0), max(0, y0), min(self.scene.width, x1), min(self.scene.height, y1)
-        if x0 >= x1 or y0 >= y1:
+        window = self._window(corners)
+        if window is None:
             return None
-        rows, columns = slice(int(y0), int(y1)), slice(int(x0), int(x1))
+        rows, columns = window
+        x0, y0, x1, y1 = columns.start, rows.start, columns.stop, rows.stop
         if sprite.sway.rigid:
             moved = (to_frame @ to_sprite)[:2] - np.array([[0, 0, x0], [0, 0, y0]])
-            rgba = cv2.warpAffine(texture, moved, (int(x1 - x0), int(y1 - y0)), flags=cv2.INTER_LINEAR)
+            rgba = cv2.warpAffine(texture, moved, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR)
             return _Placed(rows, columns, rgba)
         pixels = np.stack(np.meshgrid(np.arange(x0, x1), np.arange(y0, y1)), axis=-1).astype(np.float64)
         resting = sprite.sway.unbend(apply_affine(np.linalg.inv(to_frame), pixels), time)

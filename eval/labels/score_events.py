@@ -17,8 +17,8 @@ def event_cases(
     """Cases `event`, right, missed or false.
 
     Asked for are the events of objects that are wanted by what is seen of them in their whole shot, however curation
-    cut it. What a spared object truly does may be reported or not; anything else that is reported is false: a wrong
-    side or frame of a spared object, the same event a second time, and whatever a resting thing is said to do.
+    cut it. What a spared object truly does, and a crossing that is hidden, may be reported or not. Any other report is
+    false: a wrong side or frame, the same event a second time, and whatever a resting thing is said to do.
     """
     if labelled.events is None:
         return
@@ -32,7 +32,9 @@ def event_cases(
     truths = [event for event in labelled.events if event.object not in resting]
     tolerance = TOLERANCE_BY_HAND if labelled.by_hand else TOLERANCE
     for found, truth in match_events(reported, truths, names, set(objects), tolerance):
-        if truth is not None and truth.object not in spared:
+        if truth is not None and (truth.hidden or truth.object in spared):
+            continue
+        if truth is not None:
             note = f"{truth.object}: {truth.type} {truth.side} at {truth.frame}"
             note += f", found at {found['frame']}" if found else " not found"
             yield Case(
@@ -45,7 +47,7 @@ def event_cases(
                 note=note,
                 exhaustive=labelled.events_complete,
             )
-        elif truth is None and found is not None and labelled.events_complete:
+        elif found is not None and labelled.events_complete:
             note = f"{found['type']} {found['side']} reported at {found['frame']} of {found['object_id']}"
             about = {"frame": int(found["frame"]), "object_id": found["object_id"]}
             yield Case("event", labelled.name, outcome="false", note=note, **about)

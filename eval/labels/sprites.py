@@ -69,7 +69,7 @@ class Sprite:
 
 
 def draw_sprite(sprite: Sprite, density: float, rng: np.random.Generator) -> np.ndarray:
-    """float32 [h, w, 4], premultiplied RGB in 0..255 and alpha in 0..1, with a transparent border of 2 px.
+    """float32 [h, w, 4], premultiplied RGB in 0..255 and alpha in 0..1, with a transparent border around.
 
     Args:
         density: texels per world px.
@@ -90,8 +90,14 @@ def draw_sprite(sprite: Sprite, density: float, rng: np.random.Generator) -> np.
     rgba = np.dstack([rgb * alpha[..., None], alpha]).astype(np.float32)
     if sprite.mirrored:
         rgba = rgba[:, ::-1]
-    rgba = cv2.copyMakeBorder(rgba, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=(0, 0, 0, 0))
+    border = _border(sprite)
+    rgba = cv2.copyMakeBorder(rgba, border, border, border, border, cv2.BORDER_CONSTANT, value=(0, 0, 0, 0))
     return cv2.GaussianBlur(rgba, (0, 0), sprite.softness)
+
+
+def _border(sprite: Sprite) -> int:
+    """Texels around the shape: the outermost are three deviations of the edge's blur away, a third of a level."""
+    return int(np.ceil(3 * sprite.softness + 0.5))
 
 
 def sprite_to_world(sprite: Sprite, times: np.ndarray) -> np.ndarray:
@@ -107,7 +113,8 @@ def sprite_to_world(sprite: Sprite, times: np.ndarray) -> np.ndarray:
 def texel_to_sprite(sprite: Sprite, texture: np.ndarray) -> np.ndarray:
     """float64 [3, 3] from the drawn texture's texels to the sprite's own px."""
     height, width = texture.shape[:2]
-    scale_x, scale_y = sprite.size[0] / (width - 4), sprite.size[1] / (height - 4)
+    border = 2 * _border(sprite)
+    scale_x, scale_y = sprite.size[0] / (width - border), sprite.size[1] / (height - border)
     return np.array(
         [[scale_x, 0, -scale_x * (width - 1) / 2], [0, scale_y, -scale_y * (height - 1) / 2], [0, 0, 1]], np.float64
     )

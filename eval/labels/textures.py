@@ -13,6 +13,7 @@ from eval.labels.photographs import Photograph, cover, photograph
 
 BackgroundKind = Literal["nature", "street", "ground", "room"] | Photograph
 
+_HIGHEST = 2.0  # frame heights that a photograph may fill: larger, it is too blurred to be one
 _ENLARGED = 1.3  # scale of a photograph beyond which its finest grain is missing and is made up
 
 
@@ -50,9 +51,10 @@ def background(kind: BackgroundKind, height: int, width: int, unit: float, rng: 
 
 
 def _photograph(name: Photograph, height: int, width: int, unit: float, rng: np.random.Generator) -> np.ndarray:
-    """A photograph whose shorter side is at least the frame's height."""
+    """A photograph that is as high as what the camera sees, so that nothing stands upside down in it; where a camera
+    rises too far for that it is mirrored. To the sides it is mirrored wherever it is too narrow."""
     source = photograph(name)
-    short = max(100 * unit, 0.9 * min(height, width))
+    short = min(height, _HIGHEST * 100 * unit)
     picture = cover(source, height, width, short, rng)
     if short > _ENLARGED * min(source.shape[:2]):
         picture += 5.0 * noise(rng, height, width, 3.0, 0.8)[..., None]

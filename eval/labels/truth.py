@@ -20,6 +20,7 @@ class EventTruth:
         side: left / right / top / bottom.
         frame: enter: first frame in which any part is visible inside; exit: last such frame.
         first, last: the frames from the first to the last in which the border cuts the object.
+        hidden: it crosses behind something and is seen only away from the border: nobody can tell that it crossed.
     """
 
     object: str
@@ -28,6 +29,7 @@ class EventTruth:
     frame: int
     first: int
     last: int
+    hidden: bool = False
 
 
 @dataclass(frozen=True)
@@ -186,12 +188,16 @@ def border_events(name: str, full: np.ndarray, seen: np.ndarray, boxes: np.ndarr
             side = _side_beyond(boxes[start - 1], width, height)
             whole = np.flatnonzero(~cut[start:end, side])
             last = start + int(whole[0]) - 1 if whole.size else end - 1
-            events.append(EventTruth(name, "enter", SIDES[side], int(shown[0]), start, max(start, last)))
+            frame = int(shown[0])
+            hidden = frame != start and not _along(seen[frame], side).any()
+            events.append(EventTruth(name, "enter", SIDES[side], frame, start, max(start, last), hidden))
         if end < frames:
             side = _side_beyond(boxes[end], width, height)
             whole = np.flatnonzero(~cut[start:end, side])
             first = start + int(whole[-1]) + 1 if whole.size else start
-            events.append(EventTruth(name, "exit", SIDES[side], int(shown[-1]), min(end - 1, first), end - 1))
+            frame = int(shown[-1])
+            hidden = frame != end - 1 and not _along(seen[frame], side).any()
+            events.append(EventTruth(name, "exit", SIDES[side], frame, min(end - 1, first), end - 1, hidden))
     return events
 
 
@@ -199,3 +205,8 @@ def _side_beyond(box: np.ndarray, width: int, height: int) -> int:
     """Index of the side of the frame beyond which a box lies; the widest gap decides at a corner."""
     x0, y0, x1, y1 = box
     return int(np.argmax([-x1, x0 - width, -y1, y0 - height]))
+
+
+def _along(mask: np.ndarray, side: int) -> np.ndarray:
+    """The row or column of bool [H, W] at one side of the frame."""
+    return (mask[:, 0], mask[:, -1], mask[0], mask[-1])[side]

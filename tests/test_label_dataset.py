@@ -10,7 +10,7 @@ import pytest
 from curation.contract.errors import UsageError
 from curation.contract.rle import decode_mask
 from eval.labels.dataset import make_clip, read_data, write_index
-from eval.labels.run import run_labels
+from eval.labels.run import run_folder, run_labels
 from eval.labels.sampler import sample_clip
 from eval.labels.scene import Sequence
 
@@ -71,24 +71,36 @@ def test_hand_labelled_clips_are_known_only_where_somebody_labelled_them(tmp_pat
         picture = np.zeros((20, 30), np.uint8)
         picture[5:10, index : index + 5] = 255
         cv2.imwrite(str(masks / f"{index:05d}.png"), picture)
-    for name in ("davis_ball.mp4", "cars.avi"):
+    for name in ("davis_ball.mp4", "cars.avi", "leaves.avi"):
         (tmp_path / "clips" / name).touch()
     index = [
-        ["clips", "davis_ball.mp4", "3", "slow PAN", "none", "none"],
+        ["clips", "davis_ball.mp4", "3", "slow PAN", "none real; a whip pan", "leaves to the right"],
+        ["clips", "leaves.avi", "20", "static", "none", "none"],
         ["clips", "cars.avi", "90", "static", "hard cut at 30", "cars enter left"],
     ]
     _table(tmp_path / "INDEX.csv", ["folder", "file", "frames", "camera", "cuts", "entries_exits"], index)
     transitions = [["cars.avi", "hard_cut", "30", "30"], ["cars.avi", "dissolve", "60", "69"]]
     _table(tmp_path / "truth" / "transitions.csv", ["file", "type", "first_frame", "last_frame"], transitions)
-    events = [["cars.avi", "car", "exit", "left", "10", "14"]]
+    events = [
+        ["cars.avi", "car", "exit", "left", "10", "14"],
+        ["davis_ball.mp4", "football", "exit", "right", "1", "2"],
+    ]
     header = ["file", "object", "event", "side", "first_frame", "last_frame"]
     _table(tmp_path / "truth" / "events.csv", header, events)
 
-    ball, cars = read_data(tmp_path)
-    assert ball.transitions == () and ball.events == () and not ball.objects_complete
+    ball, leaves, cars = read_data(tmp_path)
+    assert ball.transitions == () and leaves.events == () and not ball.objects_complete
+    assert ball.objects[0].name == ball.events[0].object == "football", "the masks are of what the events are about"
+    assert all(clip.by_hand for clip in (ball, leaves, cars))
     assert [shot.camera for shot in ball.shots] == ["moving"] and len(ball.objects[0].masks) == 3
     assert [(shot.start_frame, shot.end_frame) for shot in cars.shots] == [(0, 30), (30, 60), (70, 90)]
     assert cars.objects is None and cars.events[0].frame == 14
+
+
+def test_data_sets_of_the_same_name_have_runs_of_their_own(tmp_path):
+    one, other = tmp_path / "a" / "data", tmp_path / "b" / "data"
+    assert run_folder(tmp_path, one) != run_folder(tmp_path, other)
+    assert run_folder(tmp_path, one) == run_folder(tmp_path, tmp_path / "b" / ".." / "a" / "data")
 
 
 def test_scoring_from_end_to_end(data, tmp_path):

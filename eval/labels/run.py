@@ -36,8 +36,7 @@ def run_labels(folders: Sequence[Path], output: Path, preset: str, overrides: li
     data = [read_data(folder) for folder in folders]
     scored = []
     for folder, clips in zip(folders, data, strict=True):
-        # By its whole path: data sets whose folders have the same name must not share a run.
-        run = output / f"run_{folder.resolve().name}_{digest(str(folder.resolve()))[:6]}"
+        run = run_folder(output, folder)
         started = time.monotonic()
         run_curation(str(folder / "clips"), str(run), config)
         scored.append(_score(folder, open_run(run), clips, config, time.monotonic() - started))
@@ -53,6 +52,11 @@ def run_labels(folders: Sequence[Path], output: Path, preset: str, overrides: li
         console.print(_clip_table(lines))
     console.print(f"scores: {output / 'scores.json'}\npage: {output / 'report.html'}", soft_wrap=True)
     return summaries
+
+
+def run_folder(output: Path, data: Path) -> Path:
+    """Where the run over a data set lies: by its whole path, since folders of the same name must not share a run."""
+    return output / f"run_{data.resolve().name}_{digest(str(data.resolve()))[:6]}"
 
 
 def _score(folder: Path, run: RunFolder, clips: list[LabelledClip], config: RunConfig, seconds: float) -> ScoredData:

@@ -14,9 +14,13 @@ from hypothesis import strategies as st
 from curation.contract.errors import BackendUnavailableError
 from curation.contract.tables import records
 from curation.models.shots import ShotConfig, build_shot_detector
+from curation.models.shots.cuts import CutPass
+from curation.models.shots.dissolves import DissolvePass
+from curation.models.shots.merge import merge_transitions
 from curation.models.shots.protocol import Transition
 from curation.models.shots.pyscenedetect import PySceneDetectConfig, PySceneDetectDetector
 from curation.models.shots.transnetv2 import TransNetV2Config, TransNetV2Detector, find_transitions
+from curation.models.shots.wipes import WipePass
 from curation.stages.shots import ShotDetection, shot_rows
 from curation.video.decode import analyse_frames
 from curation.video.media import DecodedFrame, VideoHeader
@@ -213,6 +217,102 @@ def test_the_stage_writes_shots(transnet, scene):
     assert second["start_frame"] == pytest.approx(truth.last + 1, abs=2)
     assert first["shot_backend"] == second["shot_backend"] == transnet.name
     assert transnet.name.startswith("transnetv2-1.")
+
+
+@pytest.mark.parametrize("turn", ["left_to_right", "right_to_left", "top_to_bottom", "bottom_to_top"])
+def test_wipes_are_found_in_each_direction(scene, turn):
+    """The network is not asked: it does not know wipes."""
+    clip = scene("wipe")
+    (truth,) = clip.transitions
+    wipes = WipePass()
+    for frame in clip.frames:
+        upright = frame.transpose(1, 0, 2) if turn in ("top_to_bottom", "bottom_to_top") else frame
+        flipped = upright[::-1, ::-1] if turn in ("right_to_left", "bottom_to_top") else upright
+        wipes.add(cv2.resize(np.ascontiguousarray(flipped), (48, 27), interpolation=cv2.INTER_AREA))
+    (found,) = wipes.finish()
+    assert found.kind == "gradual"
+    assert abs(found.start - truth.first) <= 2
+    assert abs(found.end - (truth.last + 1)) <= 2
+
+
+@pytest.mark.parametrize("width", [3, 14, 30])
+def test_what_passes_close_to_the_lens_is_no_wipe(scene, width):
+    """A dark bar as high as the frame, `width` of its 48 columns wide, crosses it."""
+    picture = cv2.resize(scene("still").frames[0], (48, 27), interpolation=cv2.INTER_AREA)
+    wipes = WipePass()
+    for index in range(110):
+        frame, left = picture.copy(), 2 * (index - 20) - width
+        frame[:, max(left, 0) : max(left + width, 0)] = 20
+        wipes.add(frame)
+    assert wipes.finish() == []
+
+
+def test_a_slow_dissolve_is_found_to_a_frame(scene):
+    first, second = (cv2.resize(scene(name).frames[0], (48, 27)).astype(float) for name in ("still", "enters_top"))
+    dissolves = DissolvePass()
+    for index in range(140):
+        share = np.clip((index - 29) / 81, 0, 1)  # frames 30 to 109 are mixed
+        dissolves.add(np.rint((1 - share) * first + share * second).astype(np.uint8))
+    ((kind, start, end),) = spans(dissolves.finish())
+    assert kind == "gradual"
+    assert abs(start - 30) <= 2
+    assert abs(end - 110) <= 2
+
+
+@pytest.mark.parametrize("changes", [{"step": 0.3, "step_frame": 40}, {"drift": 0.3}])
+def test_light_that_changes_under_a_moving_camera_is_no_transition(transnet, scene, changes):
+    assert detect(transnet, scene("pan", frames=60, **changes).frames) == []
+
+
+def test_a_cut_between_plain_places_of_one_colour_is_found():
+    """The network gives such cuts a probability of .01."""
+    rng = np.random.default_rng(0)
+    places = [cv2.resize(rng.integers(90, 130, (14, 24, 3), dtype=np.uint8), (90, 27)) for _ in range(2)]
+    cuts = CutPass()
+    for index in range(60):
+        cuts.add(np.ascontiguousarray(places[index >= 31][:, index // 2 : index // 2 + 48]))  # while the camera pans
+    assert spans(cuts.finish()) == [("cut", 31, 31)]
+
+
+@pytest.mark.parametrize("cut", [2, 57])
+def test_cuts_near_the_ends_of_a_video_are_found(scene, cut):
+    frames = [*scene("still").frames[:cut], *scene("enters_top").frames[: 60 - cut]]
+    assert ("cut", cut, cut) in spans(build_cuts(frames))
+
+
+def build_cuts(frames):
+    cuts = CutPass()
+    for frame in frames:
+        cuts.add(cv2.resize(frame, (48, 27), interpolation=cv2.INTER_AREA))
+    return cuts.finish()
+
+
+def test_a_large_thing_that_moves_is_not_worth_a_question(scene):
+    picture = cv2.resize(scene("still").frames[0], (48, 27), interpolation=cv2.INTER_AREA)
+    run = TransNetV2Detector().start()
+    for index in range(100):
+        frame = picture.copy()
+        frame[3:24, index // 4 : index // 4 + 22] = 20
+        run.add(frame)
+    assert run.finish() == []
+    assert run.asked == 0
+
+
+def test_detectors_that_disagree_are_settled():
+    def gradual(start, end):
+        return Transition("gradual", start, end, 0.9)
+
+    def cut(frame):
+        return Transition("cut", frame, frame, 0.8)
+
+    # One dissolve in two parts, with a cut where it tips over.
+    assert spans(merge_transitions([gradual(30, 50), cut(55)], [], [gradual(48, 80)], [])) == [("gradual", 30, 80)]
+    # A wipe knows its ends better.
+    assert spans(merge_transitions([gradual(30, 50), cut(44)], [cut(40)], [], [gradual(35, 47)])) == [
+        ("gradual", 35, 47)
+    ]
+    # The same cut, named a frame apart; another one that only one of them knows.
+    assert spans(merge_transitions([cut(20)], [cut(21), cut(70)], [], [])) == [("cut", 20, 20), ("cut", 70, 70)]
 
 
 @pytest.mark.slow

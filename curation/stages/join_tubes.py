@@ -9,12 +9,14 @@ from curation.models.objects.protocol import Detection
 from curation.stages.clip_masks import Extents, mask_extents
 from curation.video.media import ClipFrames
 
-_LIKENESS = 0.8  # least Bhattacharyya coefficient of the colours before and after
+_LIKENESS = (0.8, 0.95)  # least Bhattacharyya coefficient of the colours before and after: no gap, longest gap
 _SIZES = 2.5  # largest ratio of the areas before and after
 _LOOK = 12  # frames on either side of the gap that colours and sizes are taken from
 _TOGETHER = 0.55  # share of the frames of either that pieces of one object must share
 _PIECE_GAP = 0.12  # gap between pieces of one object, in lengths of the longer one
 _PIECE_WANDER = 0.25  # how far pieces may shift against one another, in the same lengths
+_RIGID_GAP = 0.5  # the same two for pieces of which the picture, too, goes one way
+_RIGID_WANDER = 0.15
 _OVERLAP = 6  # frames in which both tubes may be seen: masks at the edge of the gap are unsure
 
 Tube = tuple[np.ndarray, Detection]
@@ -69,20 +71,28 @@ def _one_piece(a: Extents, b: Extents) -> bool:
     larger = np.maximum((one[:, 2:] - one[:, :2]).max(axis=1), (two[:, 2:] - two[:, :2]).max(axis=1))
     if np.median(apart - _PIECE_GAP * larger) > 2:
         return False
+    return _wander(one, two) < _PIECE_WANDER
+
+
+def _wander(one: np.ndarray, two: np.ndarray) -> float:
+    """How far boxes [N, 4] shift against one another, beyond 2 px, in lengths of the longer one."""
+    longer = np.maximum((one[:, 2:] - one[:, :2]).max(axis=1), (two[:, 2:] - two[:, :2]).max(axis=1))
     offset = (one[:, :2] + one[:, 2:] - two[:, :2] - two[:, 2:]) / 2
-    wander = np.hypot(*(np.percentile(offset, 90, axis=0) - np.percentile(offset, 10, axis=0)))
-    return bool(wander < _PIECE_WANDER * np.median(larger) + 2)
+    shift = np.hypot(*(np.percentile(offset, 90, axis=0) - np.percentile(offset, 10, axis=0)))
+    return float((shift - 2) / np.median(longer))
 
 
 def _rides_along(clip: ClipFrames, a: tuple[np.ndarray, Extents], b: tuple[np.ndarray, Extents]) -> bool:
-    """One lives within the other's life, touches it nearly all that time, and moves as it does."""
+    """One lives within the other's life, touches it or keeps its place beside it, and moves as it does."""
     both = np.flatnonzero((a[1].areas > 0) & (b[1].areas > 0))
     shorter = min(np.count_nonzero(a[1].areas), np.count_nonzero(b[1].areas))
     if len(both) < max(5, 0.85 * shorter):
         return False
     one, two = a[1].boxes[both], b[1].boxes[both]
     gaps = (np.maximum(one[:, :2], two[:, :2]) - np.minimum(one[:, 2:], two[:, 2:])).max(axis=1)
-    if np.mean(gaps <= 2) < 0.8:
+    longer = np.maximum((one[:, 2:] - one[:, :2]).max(axis=1), (two[:, 2:] - two[:, :2]).max(axis=1))
+    touch = np.mean(gaps <= 2) >= 0.8
+    if not touch and (np.median(gaps - _RIGID_GAP * longer) > 0 or _wander(one, two) > _RIGID_WANDER):
         return False
     model = motion_model(clip)
     everything = (slice(0, clip.height), slice(0, clip.width))
@@ -167,4 +177,4 @@ def _same(clip: ClipFrames, before: _End, after: _End, longest: int) -> float:
         between = np.linalg.norm(back.centre - gone.centre) <= size
         near = between or np.linalg.norm(back.centre - expected) <= size + 0.3 * np.linalg.norm(gone.velocity) * gap
     likeness = float(np.sqrt(gone.colours * back.colours).sum())
-    return likeness if near and likeness >= _LIKENESS else 0.0
+    return likeness if near and likeness >= np.interp(gap, (0, longest), _LIKENESS) else 0.0

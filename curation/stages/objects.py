@@ -38,7 +38,7 @@ class ObjectsOverClipConfig(Config):
         default=0.5, ge=0, le=1, description="share of a detection that known objects may hold already"
     )
     min_seconds: float = Field(default=0.5, ge=0, description="shortest time an object must be seen")
-    join_seconds: float = Field(default=2.0, ge=0, description="longest absence after which an object is still itself")
+    join_seconds: float = Field(default=4.0, ge=0, description="longest absence after which an object is still itself")
     min_travel: float = Field(
         default=0.02, ge=0, description="least way through the scene, share of the frame diagonal"
     )
@@ -137,10 +137,17 @@ class ObjectsOverClip(ClipStage):
                     taken |= masks
                 else:
                     refused |= masks
+        return self._finished(clip, tubes)
+
+    def _finished(
+        self, clip: ClipFrames, tubes: list[tuple[np.ndarray, Detection]]
+    ) -> list[tuple[np.ndarray, Detection]]:
+        """One tube for each object, largest first."""
         tubes = join_tubes(clip, join_pieces(clip, tubes), self._config.join_seconds)
         tubes = without_scenery(clip, tubes)
         tubes.sort(key=lambda tube: -np.count_nonzero(tube[0]))
-        return tubes[: self._config.max_objects]
+        tubes = tubes[: self._config.max_objects]
+        return [(self._masks.sharpened(clip, masks), detection) for masks, detection in tubes]
 
     def _is_object(self, clip: ClipFrames, masks: np.ndarray) -> bool:
         """It lives long enough, and its way through the scene is long enough for its size."""

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from curation.contract.config import Config
 from curation.contract.spans import mask_box
+from curation.models.masks.edges import half_strength
 from curation.models.masks.protocol import MaskPrompt
 from curation.models.objects.motion_model import LIKELY, POSSIBLE, mask_motion, motion_model
 from curation.video.media import ClipFrames
@@ -46,6 +47,11 @@ class ForegroundMasks:
             for step in (1, -1):
                 _Follower(clip, prompt, others, step, self._config).run(masks)
         return masks
+
+    def sharpened(self, clip: ClipFrames, masks: np.ndarray) -> np.ndarray:
+        """See MaskTracker."""
+        evidence = motion_model(clip).evidence
+        return np.stack([half_strength(mask, evidence[frame], POSSIBLE) for frame, mask in enumerate(masks)])
 
 
 class _Window(NamedTuple):

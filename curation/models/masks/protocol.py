@@ -29,3 +29,10 @@ class MaskTracker(Protocol):
         clip of objects that were found before, each bool [T, h, w], which this one should not swallow.
         """
         ...
+
+    def sharpened(self, clip: ClipFrames, masks: np.ndarray) -> np.ndarray:
+        """bool [T, h, w]: an object's masks over the clip with their edges as exact as this backend can make them.
+
+        Asked for once, when it is settled which masks are one object's.
+        """
+        ...

@@ -37,6 +37,14 @@ class RegionBoxesConfig(Config):
     least_side_px: int = Field(default=48, description="least width and height of a box, px; ours")
     duplicate_iou: float = Field(default=0.9, description="boxes that overlap a larger one by more are left out; ours")
     least_area: float = Field(default=5e-5, description="smallest mask that counts as seen, share of the frame; ours")
+    doubt_s: float = Field(
+        default=0.2,
+        description="time on either side of a start frame in which the masks say what this one may lack; ours",
+    )
+    least_whole: float = Field(
+        default=0.6,
+        description="least area of the mask, share of the median within a second: else it lacks parts; ours",
+    )
     outside_s: float = Field(default=0.1, description="time wholly outside a box that counts as having left it; ours")
 
 
@@ -45,7 +53,7 @@ class RegionBoxes(ClipStage):
 
     An object that is seen in the start frame gets boxes that exclude it, each with the side of the box on which it
     waits, and boxes that hold all of it and that it leaves before the clip ends. An object that enters the frame
-    later gets boxes that it will enter. One that is hidden or lost in the start frame gets none.
+    later gets boxes that it will enter. One that is partly or all hidden or lost in the start frame gets none.
     """
 
     name: ClassVar[str] = "region_boxes"
@@ -88,21 +96,33 @@ class RegionBoxes(ClipStage):
         for frame in start_frames:
             rng = generator(clip.seed, self.name, track["object_id"], str(frame))
             index = frame - clip.start
-            later = [event["type"] for event in events if event["boundary"] == "frame" and event["frame"] > frame]
+            crossings = [(event["frame"], event["type"]) for event in events if event["boundary"] == "frame"]
+            later = [kind for at, kind in crossings if at > frame]
+            earlier = [kind for at, kind in crossings if at <= frame]
             after = boxes[index + 1 :]
             after = after[~np.isnan(after[:, 0])]
             start: dict[str, Any] = {"start_frame": frame, "region_boxes": [], "region_sides": [], "leave_boxes": []}
             if not np.isnan(boxes[index, 0]):
+                if not self._whole(clip, areas, index):
+                    starts.append(start)
+                    continue
                 margin = self.config.margin * min(clip.source_width, clip.source_height)
-                held = held_area(boxes[index], track, frame, margin)
+                reach = max(1, round(self.config.doubt_s * float(clip.fps)))
+                held = held_area(widest_box(boxes, index, reach), track, frame, margin)
                 start["region_boxes"], start["region_sides"] = boxes_beside(
                     held, (clip.source_width, clip.source_height), self.config, rng
                 )
                 start["leave_boxes"] = self._left(clip, held, after, "exit" in later, rng)
-            elif later[:1] == ["enter"]:
+            elif later[:1] == ["enter"] and (earlier[-1:] == ["exit"] or np.isnan(boxes[:index, 0]).all()):
                 start["region_boxes"], start["region_sides"] = self._entered(clip, after, rng)
             starts.append(start)
         return starts
+
+    def _whole(self, clip: ClipFrames, areas: np.ndarray, index: int) -> bool:
+        """Whether the mask is about as large as those before and after it."""
+        second = max(1, round(float(clip.fps)))
+        around = areas[max(0, index - second) : index + second + 1]
+        return bool(areas[index] >= self.config.least_whole * np.median(around[around > 0]))
 
     def _left(
         self, clip: ClipFrames, held: np.ndarray, after: np.ndarray, leaves_frame: bool, rng: np.random.Generator
@@ -149,6 +169,30 @@ def boxes_beside(
 
 def _big(boxes: np.ndarray, config: RegionBoxesConfig) -> np.ndarray:
     return boxes[(boxes[:, 2:] - boxes[:, :2]).min(axis=1) >= config.least_side_px]
+
+
+def widest_box(boxes: np.ndarray, index: int, reach: int) -> np.ndarray:
+    """The box [4] around the object's box in a frame and where the frames around let it be expected.
+
+    A mask that lacks a part or is thin for a moment is as wide there as those before and after it: of each pair at
+    the same distance the mean is taken, or at an end of the object's time the two of one side are carried on.
+
+    Args:
+        boxes: [T, 4], nan where the object is not seen.
+        reach: most frames between the frame and its pair.
+    """
+    expected = [boxes[index]]
+    for step in range(1, reach + 1):
+        for first, second, weights in (
+            (index - step, index + step, (0.5, 0.5)),
+            (index + step, index + 2 * step, (2, -1)),
+            (index - step, index - 2 * step, (2, -1)),
+        ):
+            inside = min(first, second) >= 0 and max(first, second) < len(boxes)
+            if inside and not np.isnan(boxes[[first, second]]).any():
+                expected.append(weights[0] * boxes[first] + weights[1] * boxes[second])
+                break
+    return np.concatenate([np.min(expected, axis=0)[:2], np.max(expected, axis=0)[2:]])
 
 
 def held_area(box: np.ndarray, track: Mapping[str, Any], frame: int, margin: float) -> np.ndarray:

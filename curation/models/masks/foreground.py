@@ -82,6 +82,7 @@ class _Memory:
         colours: float32 [512], histogram.
         area: px, of the whole object inside the frame.
         leaving: the border cut it, and it was on its way out.
+        apart: nothing else touched it when it was last seen.
     """
 
     window: _Window
@@ -93,6 +94,7 @@ class _Memory:
     colours: np.ndarray
     area: float
     leaving: bool = False
+    apart: bool = True
 
 
 class _Follower:
@@ -128,7 +130,11 @@ class _Follower:
         hidden = 0
         while 0 <= self._index + self._step < self._clip.length:
             self._index += self._step
-            found, contested = self._reappeared(hidden) if hidden else self._next()
+            found, contested = (None, False) if hidden else self._next()
+            if not hidden:
+                memory.apart = not contested
+            if found is None and not contested:  # hidden, or faster than its flow says
+                found, contested = self._reappeared(hidden), True
             if found is not None:
                 hidden = 0
                 memory.window.of(masks[self._index])[:] = found > 0
@@ -137,7 +143,6 @@ class _Follower:
             hidden += 1
             if memory.leaving or hidden > patience:
                 return
-            memory.other = self._likely(self._index, memory.window)
 
     def _next(self) -> tuple[np.ndarray | None, bool]:
         """The object in this frame, and whether others touch it there; None when it is not seen.
@@ -149,6 +154,7 @@ class _Follower:
         # The flow of a sliver beside what hides it, or of one of two that touch, is as likely that of the other.
         if memory.visible.sum() > 0.5 * memory.area and not _touch(memory.visible, memory.other):
             moved = self._motion(self._index - self._step, old, memory.visible)
+            moved = self._likelier(moved)
         window = self._reach(moved)
         if min(window.size) < 3:
             return None, False
@@ -164,6 +170,7 @@ class _Follower:
             moved = self._aligned(moved)
             mine = _carried(memory.visible, old, moved, window)
         self._carry(moved, window)
+        memory.other = rival
         memory.velocity = 0.6 * memory.velocity + 0.4 * moved
         expected = (memory.whole > 127).astype(np.uint8)
         if mine.sum() < _LEAST_PX and expected.sum() < _LEAST_PX:
@@ -176,6 +183,19 @@ class _Follower:
         if found.sum() < max(_LEAST_PX, 0.04 * memory.area if contested else 0):
             return None, contested
         return found, contested
+
+    def _likelier(self, flowed: np.ndarray) -> np.ndarray:
+        """The motion by the flow, which is blind to small fast things, or as before where that leads off the foreground."""
+        memory = self._memory
+        window = self._reach(flowed)
+        if min(window.size) < 3:
+            return flowed
+        likely = self._likely(self._index, window)
+        met = [
+            np.count_nonzero(_carried(memory.visible, memory.window, moved, window) & likely)
+            for moved in (flowed, memory.velocity)
+        ]
+        return memory.velocity if met[0] < 0.5 * memory.visible.sum() and met[1] > 1.5 * met[0] else flowed
 
     def _mine_rather(self, expected: np.ndarray, rival: np.ndarray, pull: np.ndarray) -> np.ndarray:
         """bool: pixels of the window that are rather the object's than the others'.
@@ -220,17 +240,31 @@ class _Follower:
         at_y, at_x = np.unravel_index(int(misses.argmin()), misses.shape)
         return np.array([x + grid[at_x], y + grid[at_y]], np.float64)
 
-    def _reappeared(self, hidden: int) -> tuple[np.ndarray | None, bool]:
-        """The hidden object, when free foreground that nothing else explains shows its colours where it should be."""
+    def _reappeared(self, hidden: int) -> np.ndarray | None:
+        """The lost object, when free foreground that nothing else explains shows its colours where it can be.
+
+        Args:
+            hidden: frames before this one in which it was not seen.
+        """
         memory, old = self._memory, self._memory.window
         box = mask_box(memory.whole > 127)
         if box is None:
-            return None, True
-        window = self._around(_in_frame(box, old, memory.velocity), 4.0 + hidden)
+            return None
+        # Else `_next` has moved what is remembered to this frame already, by a motion that did not lead to the object.
+        moved = memory.velocity if hidden else np.zeros(2)
+        margin = 4 + hidden + (0.5 * max(box[2] - box[0], box[3] - box[1]) if memory.apart else 0)
+        window = self._around(_in_frame(box, old, moved), margin)
         if min(window.size) < 3:
-            return None, True
-        known = cv2.dilate(_fetched(memory.other, self._pull(window), old), _SQUARE_5)
-        self._carry(memory.velocity, window)
+            return None
+        if hidden:
+            # All that was there a frame ago is something else, wherever it comes from.
+            before = (self._model.evidence[self._index - self._step] >= LIKELY).astype(np.uint8)
+            pull = self._pull(window)
+            other = cv2.remap(before, pull[..., 0], pull[..., 1], cv2.INTER_NEAREST)
+        else:
+            other = _carried(memory.other, old, moved, window)
+        known = cv2.dilate(other, _SQUARE_5)
+        self._carry(moved, window)
         new = np.asarray(self._likely(self._index, window) & self._free(window) & (1 - known), np.uint8)
         new = cv2.morphologyEx(new, cv2.MORPH_OPEN, _SQUARE_3)
         count, labels, stats, _ = cv2.connectedComponentsWithStats(new)
@@ -243,7 +277,12 @@ class _Follower:
             score = _familiar(window.of(self._clip.frames[self._index]), piece, memory.colours)
             if score > best_score:
                 best, best_score = piece, score
-        return (None if best is None else _filled(best)), True
+        if best is None:
+            return None
+        if not hidden:
+            here, there = mask_box(best > 0) or [0, 0, 0, 0], mask_box(memory.whole > 127) or [0, 0, 0, 0]
+            memory.velocity = memory.velocity + np.subtract(_centre(here), _centre(there))
+        return _filled(best)
 
     def _remember(self, found: np.ndarray, contested: bool) -> None:
         memory = self._memory
@@ -431,6 +470,10 @@ def _in_frame(box: Sequence[float], window: _Window, moved: np.ndarray | None = 
     x, y = moved if moved is not None else (0.0, 0.0)
     x, y = x + window.columns.start, y + window.rows.start
     return [box[0] + x, box[1] + y, box[2] + x, box[3] + y]
+
+
+def _centre(box: Sequence[float]) -> np.ndarray:
+    return np.array([box[0] + box[2], box[1] + box[3]]) / 2
 
 
 def _clip_range(low: float, high: float, limit: int) -> slice:

@@ -20,7 +20,7 @@ from curation.stages.box_sampler import (
     waiting_side,
 )
 from curation.stages.events import FrameEvents
-from curation.stages.region_boxes import RegionBoxes, RegionBoxesConfig
+from curation.stages.region_boxes import RegionBoxes, RegionBoxesConfig, widest_box
 from curation.stages.region_events import RegionEvents
 from curation.video.media import ClipFrames
 
@@ -287,3 +287,11 @@ def test_an_object_that_lost_all_its_points_takes_up_its_mask():
     no_points = {"start_frame": 5, "points": np.zeros((3, 0, 2)), "visibility": np.zeros((3, 0), bool)}
     (track,) = records(table("tracks", [no_points]))
     assert held_area(np.array([10.0, 20.0, 30.0, 40.0]), track, 6, 2.0).tolist() == [8, 18, 32, 42]
+
+
+def test_the_box_that_is_held_goes_by_the_frames_around():
+    boxes = np.array([[10.0 + 4 * t, 20, 30 + 4 * t, 60] for t in range(9)])
+    boxes[4, 2] -= 9  # a part is missing for a moment
+    assert widest_box(boxes, 4, reach=2).tolist() == [26, 20, 46, 60]
+    boxes[:3] = np.nan  # it has only just come
+    assert widest_box(boxes, 3, reach=1).tolist() == [22, 20, 42, 60]

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import cv2
 import numpy as np
 
+from curation.contract.mask_tube import Masks
 from curation.contract.tables import Tables, records, table
 from curation.models.caption import CaptionConfig, build_captioner
 from curation.models.caption.protocol import ClipFacts, ObjectFacts
@@ -59,7 +60,7 @@ class Captions(ClipStage):
             track = tracks.get(item["object_id"])
             masks = object_masks(clip, track) if track else None
             own = [event for event in events if event["object_id"] == item["object_id"] and event["frame"] >= start]
-            if masks is not None and masks[start - clip.start :].any():
+            if masks is not None and mask_extents(masks[start - clip.start :]).areas.any():
                 facts.append(object_facts(clip, item["label"] or "object", masks, start - clip.start, own))
         caption = self.captioner.caption(clip, ClipFacts(row["camera_label"] or "", tuple(facts)))
         row["caption"] = caption or None
@@ -68,9 +69,7 @@ class Captions(ClipStage):
         return {"clips": table("clips", [row])}
 
 
-def object_facts(
-    clip: ClipFrames, label: str, masks: np.ndarray, start: int, events: list[dict[str, Any]]
-) -> ObjectFacts:
+def object_facts(clip: ClipFrames, label: str, masks: Masks, start: int, events: list[dict[str, Any]]) -> ObjectFacts:
     """What the masks, bool [T, h, w], and frame events of an object say of it from clip-relative frame `start` on."""
     extents = mask_extents(masks[start:])
     seen = np.flatnonzero(extents.areas)

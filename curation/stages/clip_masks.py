@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from curation.contract.mask_tube import Masks, MaskTube
 from curation.contract.rle import decode_mask
 from curation.contract.spans import Span
 from curation.video.media import ClipFrames
@@ -23,23 +24,23 @@ class Extents(NamedTuple):
     boxes: np.ndarray
 
 
-def object_masks(clip: ClipFrames, track: Mapping[str, Any]) -> np.ndarray | None:
+def object_masks(clip: ClipFrames, track: Mapping[str, Any]) -> Masks | None:
     """bool [T, h, w] at working size, over the whole clip; None when the track has no masks.
 
     Masks that a stage of this process left in `clip.cache["masks"]` are used as they are; otherwise they are decoded
     from the track's run lengths once and left there.
     """
-    cache: dict[str, np.ndarray] = clip.cache.setdefault("masks", {})
+    cache: dict[str, Masks] = clip.cache.setdefault("masks", {})
     object_id = track["object_id"]
     if object_id not in cache:
         if track["masks"] is None:
             return None
-        masks = np.zeros((clip.length, clip.height, clip.width), bool)
+        masks = [np.zeros((clip.height, clip.width), bool)] * clip.length
         for index, rle in enumerate(track["masks"], start=track["start_frame"] - clip.start):
             if rle is not None:
                 source = decode_mask(rle).astype(np.float32)
                 masks[index] = cv2.resize(source, (clip.width, clip.height), interpolation=cv2.INTER_AREA) > 0.5
-        cache[object_id] = masks
+        cache[object_id] = MaskTube.of(masks, (clip.height, clip.width))
     return cache[object_id]
 
 
@@ -48,8 +49,12 @@ def track_span(clip: ClipFrames, track: Mapping[str, Any]) -> Span:
     return Span(track["start_frame"] - clip.start, track["end_frame"] - clip.start)
 
 
-def mask_extents(masks: np.ndarray) -> Extents:
+def mask_extents(masks: Masks) -> Extents:
     """Area and box of every mask of a bool [T, h, w] stack."""
+    if isinstance(masks, MaskTube):
+        areas = np.array([np.count_nonzero(masks.crop(frame)) for frame in range(len(masks))], np.int64)
+        boxes = np.array([box or [np.nan] * 4 for box in masks.boxes], np.float64).reshape(-1, 4)
+        return Extents(areas, boxes)
     columns: np.ndarray = np.any(masks, axis=1)
     rows: np.ndarray = np.any(masks, axis=2)
     areas = np.count_nonzero(masks, axis=(1, 2))

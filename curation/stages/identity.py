@@ -8,6 +8,7 @@ from pydantic import Field
 
 from curation.contract.config import Config
 from curation.contract.ids import generator
+from curation.contract.mask_tube import Masks
 from curation.contract.spans import mask_box
 from curation.contract.tables import Tables, records, table
 from curation.stages.clip_masks import Extents, mask_extents, object_masks
@@ -72,7 +73,7 @@ class IdentityReferences(ClipStage):
             item["more_references"] = [cut.image for cut in cuts[1:]]
         return {"objects": table("objects", objects)}
 
-    def _frames(self, clip: ClipFrames, item: dict[str, Any], masks: np.ndarray) -> list[int]:
+    def _frames(self, clip: ClipFrames, item: dict[str, Any], masks: Masks) -> list[int]:
         """Clip-relative frames to cut references from, the main one first; empty for an object that is never seen."""
         extents = mask_extents(masks)
         if not extents.areas.any():

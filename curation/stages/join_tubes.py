@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from curation.contract.mask_tube import MaskTube
 from curation.models.objects.motion_model import mask_motion, motion_model
 from curation.models.objects.protocol import Detection
 from curation.stages.clip_masks import Extents, mask_extents
@@ -19,8 +20,8 @@ _RIGID_GAP = 0.5  # the same two for pieces of which the picture, too, goes one 
 _RIGID_WANDER = 0.15
 _OVERLAP = 6  # frames in which both tubes may be seen: masks at the edge of the gap are unsure
 
-Tube = tuple[np.ndarray, Detection]
-"""Masks over the clip, bool [T, h, w], and the detection they began with."""
+Tube = tuple[MaskTube, Detection]
+"""Masks over the clip, and the detection they began with."""
 
 
 def join_tubes(clip: ClipFrames, tubes: list[Tube], longest_seconds: float) -> list[Tube]:
@@ -82,7 +83,7 @@ def _wander(one: np.ndarray, two: np.ndarray) -> float:
     return float((shift - 2) / np.median(longer))
 
 
-def _rides_along(clip: ClipFrames, a: tuple[np.ndarray, Extents], b: tuple[np.ndarray, Extents]) -> bool:
+def _rides_along(clip: ClipFrames, a: tuple[MaskTube, Extents], b: tuple[MaskTube, Extents]) -> bool:
     """One lives within the other's life, touches it or keeps its place beside it, and moves as it does."""
     both = np.flatnonzero((a[1].areas > 0) & (b[1].areas > 0))
     shorter = min(np.count_nonzero(a[1].areas), np.count_nonzero(b[1].areas))
@@ -122,13 +123,13 @@ class _End(NamedTuple):
     last: _Side
 
     @staticmethod
-    def of(clip: ClipFrames, masks: np.ndarray) -> "_End":
+    def of(clip: ClipFrames, masks: MaskTube) -> "_End":
         extents = mask_extents(masks)
         seen = np.flatnonzero(extents.areas)
         return _End(_side(clip, masks, extents, seen), _side(clip, masks, extents, seen[::-1]))
 
 
-def _side(clip: ClipFrames, masks: np.ndarray, extents: Extents, frames: np.ndarray) -> _Side:
+def _side(clip: ClipFrames, masks: MaskTube, extents: Extents, frames: np.ndarray) -> _Side:
     """`frames` run from the end in question inwards."""
     near = frames[:_LOOK]
     best = near[np.argsort(-extents.areas[near], kind="stable")[:4]]
@@ -149,7 +150,7 @@ def _side(clip: ClipFrames, masks: np.ndarray, extents: Extents, frames: np.ndar
     )
 
 
-def _colours(clip: ClipFrames, masks: np.ndarray, frames: np.ndarray) -> np.ndarray:
+def _colours(clip: ClipFrames, masks: MaskTube, frames: np.ndarray) -> np.ndarray:
     """float64 [512] histogram of the object's colours, 8 levels a channel."""
     counts = np.zeros(512)
     for frame in frames:

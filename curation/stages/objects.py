@@ -9,6 +9,7 @@ from pydantic import Field
 
 from curation.contract.config import Config
 from curation.contract.ids import object_id
+from curation.contract.mask_tube import MaskTube
 from curation.contract.rle import Rle, encode_crop
 from curation.contract.spans import mask_box, scale_box
 from curation.contract.tables import Tables, records, table
@@ -115,11 +116,11 @@ class ObjectsOverClip(ClipStage):
             )
         return {"objects": table("objects", objects), "tracks": table("tracks", tracks)}
 
-    def _find(self, clip: ClipFrames, starts: Sequence[int]) -> list[tuple[np.ndarray, Detection]]:
-        """Masks over the clip, bool [T, h, w], with the detection that each began with; largest first."""
+    def _find(self, clip: ClipFrames, starts: Sequence[int]) -> list[tuple[MaskTube, Detection]]:
+        """Masks over the clip with the detection that each began with; largest first."""
         grid = discovery_grid(clip.length, clip.fps, starts, self._config.discovery_seconds)
         detections = self._detector.detect(clip, grid)
-        tubes: list[tuple[np.ndarray, Detection]] = []
+        tubes: list[tuple[MaskTube, Detection]] = []
         taken = np.zeros(clip.gray.shape, bool)
         refused = np.zeros(clip.gray.shape, bool)
         prompts = 0
@@ -133,21 +134,23 @@ class ObjectsOverClip(ClipStage):
                 prompts += 1
                 masks = self._masks.propagate(clip, MaskPrompt(frame, _solid(free), _no_points()), [taken])
                 if self._is_object(clip, masks):
-                    tubes.append((masks, detection))
+                    tubes.append((MaskTube.of(masks, (clip.height, clip.width)), detection))
                     taken |= masks
                 else:
                     refused |= masks
         return self._finished(clip, tubes)
 
-    def _finished(
-        self, clip: ClipFrames, tubes: list[tuple[np.ndarray, Detection]]
-    ) -> list[tuple[np.ndarray, Detection]]:
+    def _finished(self, clip: ClipFrames, tubes: list[tuple[MaskTube, Detection]]) -> list[tuple[MaskTube, Detection]]:
         """One tube for each object, largest first."""
         tubes = join_tubes(clip, join_pieces(clip, tubes), self._config.join_seconds)
         tubes = without_scenery(clip, tubes)
-        tubes.sort(key=lambda tube: -np.count_nonzero(tube[0]))
+        tubes.sort(key=lambda tube: -mask_extents(tube[0]).areas.sum())
         tubes = tubes[: self._config.max_objects]
-        return [(self._masks.sharpened(clip, masks), detection) for masks, detection in tubes]
+        return [(self._sharpened(clip, masks), detection) for masks, detection in tubes]
+
+    def _sharpened(self, clip: ClipFrames, masks: MaskTube) -> MaskTube:
+        sharp = (self._masks.sharpened(clip, frame, mask) for frame, mask in enumerate(masks))
+        return MaskTube.of(sharp, (clip.height, clip.width))
 
     def _is_object(self, clip: ClipFrames, masks: np.ndarray) -> bool:
         """It lives long enough, and its way through the scene is long enough for its size."""
@@ -176,7 +179,7 @@ class ObjectsOverClip(ClipStage):
         return carried_share(clip, masks, extents) >= self._config.min_carried
 
     def _object_row(
-        self, clip: ClipFrames, name: str, query: int, masks: np.ndarray, extents: Extents, detection: Detection
+        self, clip: ClipFrames, name: str, query: int, masks: MaskTube, extents: Extents, detection: Detection
     ) -> dict[str, Any]:
         box = [int(value) for value in extents.boxes[query]]
         return {

@@ -8,10 +8,11 @@ from pydantic import Field
 
 from curation.contract.config import Config
 from curation.contract.ids import generator
+from curation.contract.mask_tube import Masks
 from curation.contract.rle import decode_mask
 from curation.contract.spans import scale_points
 from curation.contract.tables import Tables, records, table
-from curation.stages.clip_masks import object_masks
+from curation.stages.clip_masks import mask_extents, object_masks
 from curation.stages.stage import ClipStage
 from curation.video.media import ClipFrames
 
@@ -72,7 +73,7 @@ class QueryPoints(ClipStage):
         return {"objects": table("objects", objects)}
 
     def _frames(
-        self, clip: ClipFrames, item: dict[str, Any], starts: Any, masks: np.ndarray | None
+        self, clip: ClipFrames, item: dict[str, Any], starts: Any, masks: Masks | None
     ) -> list[tuple[int, np.ndarray]]:
         """Source frames in which the object is to be marked, with its working masks there."""
         found = int(item["query_frame"])
@@ -85,7 +86,7 @@ class QueryPoints(ClipStage):
             first = (found, masks[found - clip.start])
         if masks is None:
             return [first]
-        areas = np.count_nonzero(masks, axis=(1, 2))
+        areas = mask_extents(masks).areas
         enough = self.config.visible_share * areas.max()
         others = [int(frame) for frame in starts if 0 <= frame - clip.start < clip.length and frame != found]
         clear = [frame for frame in others if areas[frame - clip.start] >= max(1, enough)]

@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from curation.contract.config import Config
+from curation.contract.mask_tube import Masks
 from curation.contract.spans import Span
 from curation.contract.tables import Tables, records, table
 from curation.stages.box_sampler import waiting_side
@@ -65,7 +66,7 @@ class RegionEvents(ClipStage):
     def _crossings(
         self,
         clip: ClipFrames,
-        masks: np.ndarray,
+        masks: Masks,
         known: Span,
         starts: list[dict[str, Any]],
         frame_events: list[dict[str, Any]],
@@ -96,11 +97,11 @@ class RegionEvents(ClipStage):
         return found
 
 
-def inside_areas(masks: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+def inside_areas(masks: Masks, boxes: np.ndarray) -> np.ndarray:
     """How much of each mask of bool [T, h, w] lies in each box of [N, 4], px: int64 [T, N]."""
     x0, y0, x1, y1 = np.round(boxes).astype(np.int64).T
     areas = np.zeros((len(masks), len(boxes)), np.int64)
-    for index in np.flatnonzero(masks.any(axis=(1, 2))):
+    for index in np.flatnonzero(mask_extents(masks).areas):
         sums = cv2.integral(masks[index].view(np.uint8))
         areas[index] = sums[y1, x1] - sums[y0, x1] - sums[y1, x0] + sums[y0, x0]
     return areas

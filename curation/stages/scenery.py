@@ -7,6 +7,7 @@ the same share, or one that spans the frame, are scenery (plane plus parallax: I
 
 import numpy as np
 
+from curation.contract.mask_tube import Masks, MaskTube
 from curation.models.objects.motion_model import motion_model
 from curation.models.objects.protocol import Detection
 from curation.stages.clip_masks import Extents, mask_extents
@@ -22,7 +23,7 @@ _LEAST_SHARE = 0.08  # nearer than the ground by this much
 _SPAN = 0.6  # of the frame's width or height that only scenery takes
 
 
-def without_scenery(clip: ClipFrames, tubes: list[tuple[np.ndarray, Detection]]) -> list[tuple[np.ndarray, Detection]]:
+def without_scenery(clip: ClipFrames, tubes: list[tuple[MaskTube, Detection]]) -> list[tuple[MaskTube, Detection]]:
     """The tubes (masks over the clip, bool [T, h, w], with a detection) that are no scenery."""
     if motion_model(clip).path.still:
         return tubes
@@ -37,7 +38,7 @@ def without_scenery(clip: ClipFrames, tubes: list[tuple[np.ndarray, Detection]])
     return kept
 
 
-def parallax_share(clip: ClipFrames, masks: np.ndarray, extents: Extents) -> float | None:
+def parallax_share(clip: ClipFrames, masks: Masks, extents: Extents) -> float | None:
     """How much further than the ground the thing goes along the ground's way; None when it does not go like scenery."""
     path = motion_model(clip).path
     pairs = []

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from curation.contract.config import Config
+from curation.contract.mask_tube import Masks
 from curation.contract.tables import Tables, records, table
 from curation.models.tracking import TrackingConfig, build_tracker
 from curation.models.tracking.protocol import PointTracker
@@ -103,7 +104,7 @@ class Tracks(ClipStage):
         self,
         clip: ClipFrames,
         queries: np.ndarray,
-        masks: Sequence[np.ndarray | None],
+        masks: Sequence[Masks | None],
         points: np.ndarray,
         ends: np.ndarray,
     ) -> np.ndarray:
@@ -171,7 +172,7 @@ def _stays_on_mask(
     clip: ClipFrames,
     points: np.ndarray,
     visible: np.ndarray,
-    masks: Sequence[np.ndarray | None],
+    masks: Sequence[Masks | None],
     config: TracksConfig,
 ) -> np.ndarray:
     """Whether each point, where it claims to be seen, stays on its object's mask but for a few frames, bool [N]."""
@@ -197,14 +198,12 @@ def _stays_on_mask(
     return off.sum(axis=0) <= config.mask_frames
 
 
-def _at(masks: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def _at(masks: Masks, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Values of bool [T, h, w] masks at [T, N] places."""
-    return masks[np.arange(len(masks))[:, None], rows, columns]
+    return np.stack([mask[rows[frame], columns[frame]] for frame, mask in enumerate(masks)])
 
 
-def _cut(
-    clip: ClipFrames, masks: list[np.ndarray | None], first: int, end: int
-) -> tuple[ClipFrames, list[np.ndarray | None]]:
+def _cut(clip: ClipFrames, masks: list[Masks | None], first: int, end: int) -> tuple[ClipFrames, list[Masks | None]]:
     """Frames [first, end) of a clip, and of masks; masks that were one array stay one."""
     part = replace(
         clip,

@@ -48,10 +48,9 @@ class ForegroundMasks:
                 _Follower(clip, prompt, others, step, self._config).run(masks)
         return masks
 
-    def sharpened(self, clip: ClipFrames, masks: np.ndarray) -> np.ndarray:
+    def sharpened(self, clip: ClipFrames, frame: int, mask: np.ndarray) -> np.ndarray:
         """See MaskTracker."""
-        evidence = motion_model(clip).evidence
-        return np.stack([half_strength(mask, evidence[frame], POSSIBLE) for frame, mask in enumerate(masks)])
+        return half_strength(mask, motion_model(clip).evidence[frame], POSSIBLE)
 
 
 class _Window(NamedTuple):
@@ -185,7 +184,7 @@ class _Follower:
         return found, contested
 
     def _likelier(self, flowed: np.ndarray) -> np.ndarray:
-        """The motion by the flow, which is blind to small fast things, or as before where that leads off the foreground."""
+        """The motion by the flow, or as before where that misses: flow is blind to small things that go fast."""
         memory = self._memory
         window = self._reach(flowed)
         if min(window.size) < 3:

@@ -30,8 +30,8 @@ class MaskTracker(Protocol):
         """
         ...
 
-    def sharpened(self, clip: ClipFrames, masks: np.ndarray) -> np.ndarray:
-        """bool [T, h, w]: an object's masks over the clip with their edges as exact as this backend can make them.
+    def sharpened(self, clip: ClipFrames, frame: int, mask: np.ndarray) -> np.ndarray:
+        """bool [h, w]: an object's mask in a frame with its edge as exact as this backend can make it.
 
         Asked for once, when it is settled which masks are one object's.
         """

@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from curation.contract.config import Config
+from curation.contract.mask_tube import Masks
 from curation.contract.spans import scale_points
 from curation.models.tracking.body_motion import BodyMotion, body_motion
 from curation.models.tracking.mask_anchor import MaskAnchors
@@ -61,7 +62,7 @@ class LucasKanadeTracker:
         self.config = config or LucasKanadeConfig()
 
     def track(
-        self, clip: ClipFrames, queries: np.ndarray, masks: list[np.ndarray | None] | None = None
+        self, clip: ClipFrames, queries: np.ndarray, masks: list[Masks | None] | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """See `PointTracker.track`. Queries that share a mask array belong to one object."""
         queries = np.asarray(queries, np.float64).reshape(-1, 3)
@@ -84,12 +85,12 @@ class _Bodies:
     """Which object each query belongs to, int64 [N], and each object's masks; a query without mask is alone."""
 
     index: np.ndarray
-    masks: list[np.ndarray | None]
+    masks: list[Masks | None]
 
     @staticmethod
-    def of(masks: Sequence[np.ndarray | None]) -> "_Bodies":
+    def of(masks: Sequence[Masks | None]) -> "_Bodies":
         known: dict[int, int] = {}
-        kept: list[np.ndarray | None] = []
+        kept: list[Masks | None] = []
         index = []
         for mask in masks:
             body = known.get(id(mask)) if mask is not None else None

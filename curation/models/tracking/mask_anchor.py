@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from curation.contract.mask_tube import Masks, MaskTube
+
 
 class MaskAnchors:
     """Remembers how far each point was from the edges of its object's mask box, and places it by them later."""
 
-    def __init__(self, masks: Sequence[np.ndarray | None], points: int) -> None:
+    def __init__(self, masks: Sequence[Masks | None], points: int) -> None:
         self._boxes = [None if mask is None else _boxes(mask) for mask in masks]
         self._shapes = [None if mask is None else mask.shape[1:] for mask in masks]
         self._size = np.zeros((len(masks), 2))
@@ -70,8 +72,10 @@ def _agree(guesses: np.ndarray, expected: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(value), expected, value)
 
 
-def _boxes(masks: np.ndarray) -> np.ndarray:
+def _boxes(masks: Masks) -> np.ndarray:
     """float64 [T, 4] half-open boxes around bool [T, h, w] masks; nan where empty."""
+    if isinstance(masks, MaskTube):
+        return np.array([box or [np.nan] * 4 for box in masks.boxes], np.float64).reshape(-1, 4)
     columns, rows = np.any(masks, axis=1), np.any(masks, axis=2)
     height, width = masks.shape[1:]
     boxes = np.stack(

@@ -4,6 +4,7 @@ from typing import Protocol
 
 import numpy as np
 
+from curation.contract.mask_tube import Masks
 from curation.video.media import ClipFrames
 
 
@@ -12,7 +13,7 @@ class PointTracker(Protocol):
     """Backend and revision, for the manifests."""
 
     def track(
-        self, clip: ClipFrames, queries: np.ndarray, masks: list[np.ndarray | None] | None = None
+        self, clip: ClipFrames, queries: np.ndarray, masks: list[Masks | None] | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Follow points through the whole clip, before and after their own frame.
 

@@ -10,9 +10,14 @@ from curation.models.objects.protocol import Detection
 from curation.stages.clip_masks import Extents, mask_extents
 from curation.video.media import ClipFrames
 
-_LIKENESS = (0.8, 0.95)  # least Bhattacharyya coefficient of the colours before and after: no gap, longest gap
+_LIKENESS = (0.75, 0.95)  # least Bhattacharyya coefficient of the colours before and after: no gap, longest gap
 _SIZES = 2.5  # largest ratio of the areas before and after
-_LOOK = 12  # frames on either side of the gap that colours and sizes are taken from
+_LOOK = 12  # frames on either side of the gap that the motion is taken from
+_LOOK_SECONDS = (
+    1.5  # on either side of the gap, of which the largest masks show size and colours: ends are often half hidden
+)
+_DRIFT = 0.5  # how much less sure the place is after each second, in square roots of the area
+_INWARDS = 0.3  # px per frame away from the border it touches, at which an object does not cross it
 _TOGETHER = 0.55  # share of the frames of either that pieces of one object must share
 _PIECE_GAP = 0.12  # gap between pieces of one object, in lengths of the longer one
 _PIECE_WANDER = 0.25  # how far pieces may shift against one another, in the same lengths
@@ -126,20 +131,26 @@ class _End(NamedTuple):
     def of(clip: ClipFrames, masks: MaskTube) -> "_End":
         extents = mask_extents(masks)
         seen = np.flatnonzero(extents.areas)
-        return _End(_side(clip, masks, extents, seen), _side(clip, masks, extents, seen[::-1]))
+        return _End(_side(clip, masks, extents, seen, -1), _side(clip, masks, extents, seen[::-1], 1))
 
 
-def _side(clip: ClipFrames, masks: MaskTube, extents: Extents, frames: np.ndarray) -> _Side:
-    """`frames` run from the end in question inwards."""
+def _side(clip: ClipFrames, masks: MaskTube, extents: Extents, frames: np.ndarray, step: int) -> _Side:
+    """`frames` run from the end in question inwards; going on by `step` in time would lead out of them."""
     near = frames[:_LOOK]
-    best = near[np.argsort(-extents.areas[near], kind="stable")[:4]]
+    look = frames[: max(_LOOK, round(_LOOK_SECONDS * float(clip.fps)))]
+    best = look[np.argsort(-extents.areas[look], kind="stable")[:4]]
     boxes = extents.boxes
     centre = (boxes[near, :2] + boxes[near, 2:]) / 2
     span = near[0] - near[-1]
     velocity = (centre[0] - centre[-1]) / span if span else np.zeros(2)
     box = boxes[near[0]]
-    touched = {"left": box[0] <= 2, "top": box[1] <= 2, "right": box[2] >= clip.width - 2}
-    touched["bottom"] = box[3] >= clip.height - 2
+    x, y = step * velocity
+    touched = {
+        "left": box[0] <= 2 and x <= _INWARDS,
+        "top": box[1] <= 2 and y <= _INWARDS,
+        "right": box[2] >= clip.width - 2 and x >= -_INWARDS,
+        "bottom": box[3] >= clip.height - 2 and y >= -_INWARDS,
+    }
     return _Side(
         frame=int(near[0]),
         centre=centre[0],
@@ -175,7 +186,8 @@ def _same(clip: ClipFrames, before: _End, after: _End, longest: int) -> float:
         near = np.linalg.norm(back.centre - gone.centre) <= 1.5 * size
     else:
         expected = gone.centre + gone.velocity * gap
-        between = np.linalg.norm(back.centre - gone.centre) <= size
-        near = between or np.linalg.norm(back.centre - expected) <= size + 0.3 * np.linalg.norm(gone.velocity) * gap
+        sure = size * (1 + _DRIFT * max(0, gap) / float(clip.fps))
+        between = np.linalg.norm(back.centre - gone.centre) <= sure
+        near = between or np.linalg.norm(back.centre - expected) <= sure + 0.3 * np.linalg.norm(gone.velocity) * gap
     likeness = float(np.sqrt(gone.colours * back.colours).sum())
     return likeness if near and likeness >= np.interp(gap, (0, longest), _LIKENESS) else 0.0

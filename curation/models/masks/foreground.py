@@ -6,7 +6,6 @@ its shape and colours decides pixel by pixel, so that objects that meet or hide 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -14,8 +13,10 @@ from pydantic import Field
 
 from curation.contract.config import Config
 from curation.contract.spans import mask_box
+from curation.models.masks.colours import colour_histogram, colour_miss, familiar_share
 from curation.models.masks.edges import half_strength
 from curation.models.masks.protocol import MaskPrompt
+from curation.models.masks.windows import Window, carried, clip_range, fetched, in_frame
 from curation.models.objects.motion_model import LIKELY, POSSIBLE, mask_motion, motion_model
 from curation.video.media import ClipFrames
 
@@ -53,21 +54,6 @@ class ForegroundMasks:
         return half_strength(mask, motion_model(clip).evidence[frame], POSSIBLE)
 
 
-class _Window(NamedTuple):
-    """Part of the frame."""
-
-    rows: slice
-    columns: slice
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(width, height)"""
-        return self.columns.stop - self.columns.start, self.rows.stop - self.rows.start
-
-    def of(self, image: np.ndarray) -> np.ndarray:
-        return image[self.rows, self.columns]
-
-
 @dataclass
 class _Memory:
     """What is remembered of the object: how it looks, whole, and where it was last seen. [h, w] is the window's size.
@@ -84,7 +70,7 @@ class _Memory:
         apart: nothing else touched it when it was last seen.
     """
 
-    window: _Window
+    window: Window
     visible: np.ndarray
     other: np.ndarray
     whole: np.ndarray
@@ -118,7 +104,7 @@ class _Follower:
             whole=visible * np.uint8(255),
             look=look,
             velocity=self._motion(prompt.frame, window, visible),
-            colours=_histogram(look, visible),
+            colours=colour_histogram(look, visible),
             area=float(visible.sum()),
         )
 
@@ -159,15 +145,15 @@ class _Follower:
             return None, False
         free = self._free(window)
         pull = self._pull(window)
-        rival = _fetched(memory.other, pull, old) & free
-        mine = _carried(memory.visible, old, moved, window)
+        rival = fetched(memory.other, pull, old) & free
+        mine = carried(memory.visible, old, moved, window)
         evidence = window.of(self._model.evidence[self._index])
         alone = _foreground(evidence, mine, free)
         contested = bool(rival.any()) and _touch(mine, rival & (1 - mine))
         contested = contested or int(np.count_nonzero(alone & rival)) > max(20.0, 0.05 * memory.area)
         if contested:
             moved = self._aligned(moved)
-            mine = _carried(memory.visible, old, moved, window)
+            mine = carried(memory.visible, old, moved, window)
         self._carry(moved, window)
         memory.other = rival
         memory.velocity = 0.6 * memory.velocity + 0.4 * moved
@@ -191,7 +177,7 @@ class _Follower:
             return flowed
         likely = self._likely(self._index, window)
         met = [
-            np.count_nonzero(_carried(memory.visible, memory.window, moved, window) & likely)
+            np.count_nonzero(carried(memory.visible, memory.window, moved, window) & likely)
             for moved in (flowed, memory.velocity)
         ]
         return memory.velocity if met[0] < 0.5 * memory.visible.sum() and met[1] > 1.5 * met[0] else flowed
@@ -206,10 +192,10 @@ class _Follower:
         before = self._clip.frames[self._index - self._step]
         theirs = cv2.remap(before, pull[..., 0], pull[..., 1], cv2.INTER_LINEAR)
         now = memory.window.of(self._clip.frames[self._index])
-        miss_mine = _miss(now, memory.look)
+        miss_mine = colour_miss(now, memory.look)
         reach = cv2.dilate(expected, _SQUARE_3) > 0
         claimed = cv2.dilate(rival, _SQUARE_3) > 0
-        return reach & np.where(claimed, miss_mine < _miss(now, theirs), miss_mine < _FAMILIAR)
+        return reach & np.where(claimed, miss_mine < colour_miss(now, theirs), miss_mine < _FAMILIAR)
 
     def _aligned(self, moved: np.ndarray) -> np.ndarray:
         """The motion near `moved` at which the remembered look of what was visible fits this frame best."""
@@ -252,7 +238,7 @@ class _Follower:
         # Else `_next` has moved what is remembered to this frame already, by a motion that did not lead to the object.
         moved = memory.velocity if hidden else np.zeros(2)
         margin = 4 + hidden + (0.5 * max(box[2] - box[0], box[3] - box[1]) if memory.apart else 0)
-        window = self._around(_in_frame(box, old, moved), margin)
+        window = self._around(in_frame(box, old, moved), margin)
         if min(window.size) < 3:
             return None
         if hidden:
@@ -261,7 +247,7 @@ class _Follower:
             pull = self._pull(window)
             other = cv2.remap(before, pull[..., 0], pull[..., 1], cv2.INTER_NEAREST)
         else:
-            other = _carried(memory.other, old, moved, window)
+            other = carried(memory.other, old, moved, window)
         known = cv2.dilate(other, _SQUARE_5)
         self._carry(moved, window)
         new = np.asarray(self._likely(self._index, window) & self._free(window) & (1 - known), np.uint8)
@@ -273,7 +259,7 @@ class _Follower:
             if not max(_LEAST_PX, 0.05 * memory.area) < area < 1.6 * memory.area:
                 continue
             piece = (labels == label).astype(np.uint8)
-            score = _familiar(window.of(self._clip.frames[self._index]), piece, memory.colours)
+            score = familiar_share(window.of(self._clip.frames[self._index]), piece, memory.colours)
             if score > best_score:
                 best, best_score = piece, score
         if best is None:
@@ -304,9 +290,9 @@ class _Follower:
         memory.whole[seen] = 255
         memory.area += (0.3 if area > memory.area else 0.05) * (area - memory.area)
         if area > 0.5 * memory.area:
-            memory.colours = 0.9 * memory.colours + 0.1 * _histogram(frame, found)
+            memory.colours = 0.9 * memory.colours + 0.1 * colour_histogram(frame, found)
 
-    def _rivals(self, index: int, window: _Window, mine: np.ndarray) -> np.ndarray:
+    def _rivals(self, index: int, window: Window, mine: np.ndarray) -> np.ndarray:
         """uint8 [h, w]: foreground that is something else: not a sliver at the object's edge, nor a loose piece of it.
 
         A loose piece is close to the object, smaller, and moves as it does.
@@ -330,26 +316,26 @@ class _Follower:
         return everything
 
     def _is_leaving(self, found: np.ndarray) -> bool:
-        x0, y0, x1, y1 = _in_frame(mask_box(found > 0) or [0, 0, 1, 1], self._memory.window)
+        x0, y0, x1, y1 = in_frame(mask_box(found > 0) or [0, 0, 1, 1], self._memory.window)
         x, y = self._memory.velocity
         sideways = (x0 <= 1 and x < 0) or (x1 >= self._clip.width - 1 and x > 0)
         return bool(sideways or (y0 <= 1 and y < 0) or (y1 >= self._clip.height - 1 and y > 0))
 
-    def _carry(self, moved: np.ndarray, window: _Window) -> None:
+    def _carry(self, moved: np.ndarray, window: Window) -> None:
         """Move what is remembered of the object's looks, into another window."""
         memory = self._memory
-        memory.whole = _carried(memory.whole, memory.window, moved, window)
-        memory.look = _carried(memory.look, memory.window, moved, window)
+        memory.whole = carried(memory.whole, memory.window, moved, window)
+        memory.look = carried(memory.look, memory.window, moved, window)
         memory.window = window
 
-    def _motion(self, index: int, window: _Window, mask: np.ndarray) -> np.ndarray:
+    def _motion(self, index: int, window: Window, mask: np.ndarray) -> np.ndarray:
         """Median flow inside the mask from frame `index` to the next one in this direction, working px."""
         following = index + self._step
         if not 0 <= following < self._clip.length:
             return np.zeros(2)
         return mask_motion(self._model.flow(index, following), mask, window, self._clip.height, self._clip.width)
 
-    def _pull(self, window: _Window) -> np.ndarray:
+    def _pull(self, window: Window) -> np.ndarray:
         """float32 [h, w, 2]: where the pixels of the window were in the frame before, frame px."""
         flow = self._model.flow(self._index, self._index - self._step)
         fh, fw = flow.shape[:2]
@@ -362,54 +348,34 @@ class _Follower:
         pull[..., 1] += ys[:, None]
         return pull
 
-    def _reach(self, moved: np.ndarray) -> _Window:
+    def _reach(self, moved: np.ndarray) -> Window:
         """The part of the frame in which the object can be now."""
         memory = self._memory
         box = mask_box((memory.whole > 127) | (memory.visible > 0)) or [0, 0, 1, 1]
-        here, there = np.array(_in_frame(box, memory.window)), np.array(_in_frame(box, memory.window, moved))
+        here, there = np.array(in_frame(box, memory.window)), np.array(in_frame(box, memory.window, moved))
         both = [*np.minimum(here, there)[:2], *np.maximum(here, there)[2:]]
         return self._around(both, 10 + 0.25 * max(box[2] - box[0], box[3] - box[1]) + 0.5 * float(np.hypot(*moved)))
 
-    def _around(self, box: Sequence[float], margin: float) -> _Window:
+    def _around(self, box: Sequence[float], margin: float) -> Window:
         x0, y0, x1, y1 = box
-        return _Window(
-            _clip_range(y0 - margin, y1 + margin, self._clip.height),
-            _clip_range(x0 - margin, x1 + margin, self._clip.width),
+        return Window(
+            clip_range(y0 - margin, y1 + margin, self._clip.height),
+            clip_range(x0 - margin, x1 + margin, self._clip.width),
         )
 
-    def _free(self, window: _Window) -> np.ndarray:
+    def _free(self, window: Window) -> np.ndarray:
         """uint8 [h, w]: 1 where no object that was found before is."""
         free = np.ones(window.size[::-1], bool)
         for other in self._others:
             free &= ~window.of(other[self._index])
         return free.astype(np.uint8)
 
-    def _likely(self, index: int, window: _Window) -> np.ndarray:
+    def _likely(self, index: int, window: Window) -> np.ndarray:
         return (window.of(self._model.evidence[index]) >= LIKELY).astype(np.uint8)
-
-
-def _carried(image: np.ndarray, old: _Window, moved: np.ndarray, new: _Window) -> np.ndarray:
-    """A picture of window `old` moved by `moved` px and cut to window `new`; zero where nothing comes from."""
-    x = moved[0] + old.columns.start - new.columns.start
-    y = moved[1] + old.rows.start - new.rows.start
-    return cv2.warpAffine(image, np.array([[1, 0, x], [0, 1, y]], np.float64), new.size, flags=cv2.INTER_NEAREST)
-
-
-def _fetched(image: np.ndarray, pull: np.ndarray, old: _Window) -> np.ndarray:
-    """A picture of window `old` at the places that `pull` names."""
-    x = pull[..., 0] - np.float32(old.columns.start)
-    y = pull[..., 1] - np.float32(old.rows.start)
-    return cv2.remap(image, x, y, cv2.INTER_NEAREST)
 
 
 def _touch(mine: np.ndarray, other: np.ndarray) -> bool:
     return bool((cv2.dilate(mine, _SQUARE_7) & other).any())
-
-
-def _miss(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """float32 [h, w]: sum of the channels' differences, smoothed."""
-    apart = cv2.transform(cv2.absdiff(a, b), np.ones((1, 3), np.float32))
-    return cv2.blur(apart.astype(np.float32), (5, 5))
 
 
 def _foreground(evidence: np.ndarray, mine: np.ndarray, free: np.ndarray) -> np.ndarray:
@@ -443,38 +409,5 @@ def _filled(mask: np.ndarray) -> np.ndarray:
     return cv2.drawContours(np.zeros_like(mask), outlines, -1, 1, thickness=cv2.FILLED)
 
 
-def _familiar(picture: np.ndarray, mask: np.ndarray, colours: np.ndarray) -> float:
-    """Share of the pixels under the mask whose colour is common on the object, 0..1."""
-    return float(np.mean(colours[_bins(picture[mask > 0])] > 0.25 / 64))
-
-
-def _histogram(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """float32 [512] colour histogram under the mask, 8 levels a channel, summing to 1."""
-    counts = np.bincount(_bins(picture[mask > 0]), minlength=512).reshape(8, 8, 8).astype(np.float32)
-    for axis in range(3):  # neighbouring bins share, so that a slight change of light does not move everything
-        padded = np.pad(counts, [(1, 1) if a == axis else (0, 0) for a in range(3)])
-        low, high = np.take(padded, range(8), axis), np.take(padded, range(2, 10), axis)
-        counts = counts + 0.5 * (low + high)
-    counts = counts.ravel()
-    return counts / max(float(counts.sum()), 1e-9)
-
-
-def _bins(pixels: np.ndarray) -> np.ndarray:
-    """int32 [N] histogram bins of uint8 [N, 3] colours."""
-    return (pixels[:, 0] >> 5).astype(np.int32) * 64 + (pixels[:, 1] >> 5) * 8 + (pixels[:, 2] >> 5)
-
-
-def _in_frame(box: Sequence[float], window: _Window, moved: np.ndarray | None = None) -> list[float]:
-    """A box in window coordinates as frame coordinates, moved along."""
-    x, y = moved if moved is not None else (0.0, 0.0)
-    x, y = x + window.columns.start, y + window.rows.start
-    return [box[0] + x, box[1] + y, box[2] + x, box[3] + y]
-
-
 def _centre(box: Sequence[float]) -> np.ndarray:
     return np.array([box[0] + box[2], box[1] + box[3]]) / 2
-
-
-def _clip_range(low: float, high: float, limit: int) -> slice:
-    start = int(np.clip(np.floor(low), 0, limit))
-    return slice(start, int(np.clip(np.ceil(high), start, limit)))

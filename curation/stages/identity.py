@@ -8,7 +8,6 @@ from pydantic import Field
 
 from curation.contract.config import Config
 from curation.contract.ids import generator
-from curation.contract.mask_tube import Masks
 from curation.contract.spans import mask_box
 from curation.contract.tables import Tables, records, table
 from curation.stages.clip_masks import Extents, mask_extents, object_masks
@@ -28,6 +27,10 @@ class IdentityConfig(Config):
     well_visible: float = Field(
         default=0.5, description="least area of the main reference's mask, share of the object's median area"
     )
+    steady: float = Field(
+        default=0.2,
+        description="how far the area may be off the median within apart_s: else the mask lacks or holds too much",
+    )
     pad: float = Field(default=0.05, description="space around the mask, share of its longer side")
     erode: float = Field(
         default=0.02, description="how far the edge is moved inwards, share of the square root of the mask's area"
@@ -43,7 +46,8 @@ class IdentityReferences(ClipStage):
     """Fills `objects.identity_reference` and `objects.more_references`; null and empty for an object without masks.
 
     The main reference shows the object in its query frame, or in the nearest frame with a large picture in which it is
-    well visible. References are cut from the clip's larger pictures as long as these show the object.
+    well visible: whole, apart from the other objects, with a mask like those before and after it, as far as there is
+    one. References are cut from the clip's larger pictures as long as these show the object.
     """
 
     name: ClassVar[str] = "identity"
@@ -62,10 +66,12 @@ class IdentityReferences(ClipStage):
     def __call__(self, clip: ClipFrames, tables: Tables) -> Tables:
         tracks = {track["object_id"]: track for track in records(tables["tracks"])}
         objects = records(tables["objects"])
+        known = {key: object_masks(clip, track) for key, track in tracks.items()}
+        outlines = {key: mask_extents(masks) for key, masks in known.items() if masks is not None}
         for item in objects:
-            track = tracks.get(item["object_id"])
-            masks = object_masks(clip, track) if track else None
-            frames = self._frames(clip, item, masks) if masks is not None else []
+            masks = known.get(item["object_id"])
+            others = [outline for key, outline in outlines.items() if key != item["object_id"]]
+            frames = self._frames(clip, item, outlines[item["object_id"]], others) if masks is not None else []
             cuts = [self._cut(clip, frame, masks[frame]) for frame in frames] if masks is not None else []
             item["identity_reference"] = cuts[0].image if cuts else None
             item["identity_frame"] = clip.start + frames[0] if cuts else None
@@ -73,13 +79,12 @@ class IdentityReferences(ClipStage):
             item["more_references"] = [cut.image for cut in cuts[1:]]
         return {"objects": table("objects", objects)}
 
-    def _frames(self, clip: ClipFrames, item: dict[str, Any], masks: Masks) -> list[int]:
+    def _frames(self, clip: ClipFrames, item: dict[str, Any], extents: Extents, others: list[Extents]) -> list[int]:
         """Clip-relative frames to cut references from, the main one first; empty for an object that is never seen."""
-        extents = mask_extents(masks)
         if not extents.areas.any():
             return []
         rng = generator(clip.seed, self.name, item["object_id"])
-        main = main_frame(extents, item["query_frame"] - clip.start, clip, self.config)
+        main = main_frame(extents, others, item["query_frame"] - clip.start, clip, self.config)
         return [main, *further_frames(extents, main, clip, self.config, rng)]
 
     def _cut(self, clip: ClipFrames, frame: int, mask: np.ndarray) -> _Cut:
@@ -89,12 +94,18 @@ class IdentityReferences(ClipStage):
         return _Cut({"bytes": png, "path": None}, np.rint(box * scale).astype(int).tolist())
 
 
-def main_frame(extents: Extents, query: int, clip: ClipFrames, config: IdentityConfig) -> int:
+def main_frame(extents: Extents, others: list[Extents], query: int, clip: ClipFrames, config: IdentityConfig) -> int:
     """Clip-relative frame of the main reference: as near to the query frame as the picture and the view are good."""
     seen = extents.areas > 0
     well = extents.areas >= config.well_visible * np.median(extents.areas[seen])
     with_picture = np.isin(np.arange(clip.length), list(clip.pictures))
-    for frames in (np.flatnonzero(well & with_picture), np.flatnonzero(well)):
+    whole = _whole(extents, clip, config)
+    clear = whole & _apart(extents, others)
+    near = round(config.apart_s * float(clip.fps))
+    usual = [np.median(extents.areas[max(0, frame - near) : frame + near + 1]) for frame in range(clip.length)]
+    steady = np.abs(extents.areas - usual) <= config.steady * extents.areas
+    for view in (clear & steady & with_picture, clear & with_picture, whole & with_picture, with_picture, seen):
+        frames = np.flatnonzero(well & view)
         if frames.size:
             return int(frames[np.abs(frames - query).argmin()])
     raise AssertionError("some mask is at least as large as half of the median")
@@ -109,11 +120,7 @@ def further_frames(
     """
     seen = extents.areas > 0
     large = seen & (extents.areas >= np.quantile(extents.areas[seen], 1 - config.larger_share))
-    near = config.border * max(clip.width, clip.height)
-    with np.errstate(invalid="ignore"):
-        whole = np.all(extents.boxes[:, :2] >= near, axis=1) & np.all(
-            extents.boxes[:, 2:] <= np.array([clip.width, clip.height]) - near, axis=1
-        )
+    whole = _whole(extents, clip, config)
     with_picture = np.isin(np.arange(clip.length), list(clip.pictures))
     chosen = [main]
     apart = config.apart_s * float(clip.fps)
@@ -122,6 +129,25 @@ def further_frames(
             if len(chosen) <= config.more and min(abs(frame - other) for other in chosen) >= apart:
                 chosen.append(int(frame))
     return chosen[1:]
+
+
+def _whole(extents: Extents, clip: ClipFrames, config: IdentityConfig) -> np.ndarray:
+    """bool [T]: the object is seen, away from the border of the frame."""
+    near = config.border * max(clip.width, clip.height)
+    with np.errstate(invalid="ignore"):
+        return np.all(extents.boxes[:, :2] >= near, axis=1) & np.all(
+            extents.boxes[:, 2:] <= np.array([clip.width, clip.height]) - near, axis=1
+        )
+
+
+def _apart(extents: Extents, others: list[Extents]) -> np.ndarray:
+    """bool [T]: no other object's box meets this one's."""
+    apart = np.ones(len(extents.areas), bool)
+    with np.errstate(invalid="ignore"):
+        for other in others:
+            meets = (extents.boxes[:, :2] <= other.boxes[:, 2:]) & (other.boxes[:, :2] <= extents.boxes[:, 2:])
+            apart &= ~meets.all(axis=1)
+    return apart
 
 
 def cut_out(picture: np.ndarray, mask: np.ndarray, config: IdentityConfig) -> tuple[bytes, np.ndarray]:

@@ -8,7 +8,6 @@ import numpy as np
 
 from curation.contract.spans import mask_box
 
-_HALF = 0.4  # of the evidence: noise and slack are taken off it, which shows half of a step of 60 levels as that
 _BAY = 0.15  # half the width of a bay or hole that may be filled, in square roots of the mask's area
 _TRACE = 2  # evidence that a filled pixel shows
 _RIM_PX = 2  # of the mask that may not be the object
@@ -42,7 +41,7 @@ def half_strength(mask: np.ndarray, evidence: np.ndarray, least: int) -> np.ndar
     inside = cv2.erode(small, np.ones((2 * _RIM_PX + 1, 2 * _RIM_PX + 1), np.uint8))
     near = _sum(inside, _INSIDE_PX)
     known = near > 0.5
-    half = _HALF * _sum(cv2.multiply(strength, inside), _INSIDE_PX) / np.maximum(near, 1)
+    half = _sum(cv2.multiply(strength, inside), _INSIDE_PX) / (2 * np.maximum(near, 1))
 
     # The frame's border is no edge of the object.
     depth = cv2.distanceTransform(np.pad(small, 1, mode="edge"), cv2.DIST_L2, 3)[1:-1, 1:-1]

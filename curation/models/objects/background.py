@@ -28,6 +28,8 @@ LIKELY = 12
 """Evidence, grey levels beyond noise, from which a pixel is taken for foreground."""
 POSSIBLE = 6
 """Evidence that is enough where an object is expected anyway."""
+_SLACK_PX = 0.5  # how far off a registered frame may lie: over texture, a whole pixel of slack hides most objects
+_WINDOW_SLACK_PX = 2.0  # the same in a sliding window, whose frames are registered less well
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,9 @@ class Background:
         frame = self._frames[index]
         colour, noise, known = self.seen(index)
         colour = _same_exposure(colour, frame, known)
-        departure, shadow = _departure(frame, colour, noise, known, slack_px=2 if len(self._pictures) > 1 else 1)
+        departure, shadow = _departure(
+            frame, colour, noise, known, slack_px=_WINDOW_SLACK_PX if len(self._pictures) > 1 else _SLACK_PX
+        )
         if self._path.still:  # texture can only be compared where it lies exactly where it lay
             shadow &= ~_other_texture(frame[..., 1], colour[..., 1])
         return departure, shadow
@@ -357,15 +361,15 @@ def _tone_curve(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _departure(
-    frame: np.ndarray, colour: np.ndarray, noise: np.ndarray, known: np.ndarray, slack_px: int = 1
+    frame: np.ndarray, colour: np.ndarray, noise: np.ndarray, known: np.ndarray, slack_px: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Distance of every pixel to what the background holds within `slack_px` of it, and shadows.
 
     The distance is the sum of the channels' differences, weighted by .6, in grey levels beyond noise.
     """
-    kernel = np.ones((2 * slack_px + 1, 2 * slack_px + 1), np.uint8)
-    above = cv2.subtract(frame, cv2.dilate(colour, kernel))
-    below = cv2.subtract(cv2.erode(colour, kernel), frame)
+    low, high = _levels_near(colour, slack_px)
+    above = cv2.subtract(frame, high)
+    below = cv2.subtract(low, frame)
     miss = cv2.blur(cv2.add(above, below), (3, 3))
     total = cv2.transform(miss, np.array([[0.6, 0.6, 0.6]], np.float32))
     # noise is in quarter levels: three times noise, less the one level that everything has
@@ -373,6 +377,15 @@ def _departure(
     evidence = cv2.subtract(total, slack)
     evidence[known < 255] = 0
     return evidence, _shadow(frame, colour, evidence)
+
+
+def _levels_near(colour: np.ndarray, reach_px: float) -> tuple[np.ndarray, np.ndarray]:
+    """Least and largest levels that linear interpolation finds within `reach_px` of every pixel."""
+    whole = int(np.ceil(reach_px))
+    kernel = np.ones((2 * whole + 1, 2 * whole + 1), np.uint8)
+    low, high = cv2.erode(colour, kernel), cv2.dilate(colour, kernel)
+    share = reach_px / whole
+    return cv2.addWeighted(low, share, colour, 1 - share, 0), cv2.addWeighted(high, share, colour, 1 - share, 0)
 
 
 def _shadow(frame: np.ndarray, colour: np.ndarray, evidence: np.ndarray) -> np.ndarray:

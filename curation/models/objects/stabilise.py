@@ -99,28 +99,31 @@ def _register(frames: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     points = _features(frames[0])
     to_frame = np.eye(3)  # key frame -> latest frame
     step = np.eye(3)
-    alive = np.ones(len(points), bool)
     for index in range(1, count):
-        guess = step @ to_frame
-        motion, agree = _follow(frames[key], frames[index], points, guess)
-        if motion is None and key != index - 1:
-            key, points, to_frame = index - 1, _features(frames[index - 1]), np.eye(3)
-            alive = np.ones(len(points), bool)
-            motion, agree = _follow(frames[key], frames[index], points, step)
+        motion, agree = _follow(frames[key], frames[index], points, step @ to_frame)
+        if key != index - 1 and (motion is None or agree.sum() < _NEW_KEY_SHARE * len(points)):
+            # Waves and foliage keep their looks for a moment only: over a longer time one object can outvote them.
+            recent = _features(frames[index - 1])
+            near, agree_near = _follow(frames[index - 1], frames[index], recent, step)
+            if motion is None or (near is not None and _share(agree_near) > _share(agree)):
+                key, points, to_frame = index - 1, recent, np.eye(3)
+                motion, agree = near, agree_near
         reliable[index] = motion is not None
         if motion is None:
             step = np.eye(3)
             to_scene[index] = to_scene[index - 1]
             key, points, to_frame = index, _features(frames[index]), np.eye(3)
-            alive = np.ones(len(points), bool)
             continue
         step = motion @ np.linalg.inv(to_frame)
         to_frame = motion
         to_scene[index] = to_scene[key] @ np.linalg.inv(to_frame)
-        if agree.sum() < _NEW_KEY_SHARE * max(1, alive.sum()):
+        if agree.sum() < _NEW_KEY_SHARE * len(points):
             key, points, to_frame = index, _features(frames[index]), np.eye(3)
-            alive = np.ones(len(points), bool)
     return to_scene, reliable
+
+
+def _share(agree: np.ndarray) -> float:
+    return float(agree.mean()) if len(agree) else 0.0
 
 
 def _features(frame: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ LIKELY = 12
 POSSIBLE = 6
 """Evidence that is enough where an object is expected anyway."""
 _SLACK_PX = 0.5  # how far off a registered frame may lie: over texture, a whole pixel of slack hides most objects
-_WINDOW_SLACK_PX = 2.0  # the same in a sliding window, whose frames are registered less well
+_WINDOW_SLACK_PX = 1.5  # the same in a sliding window, whose frames are registered less well
 
 
 @dataclass(frozen=True)

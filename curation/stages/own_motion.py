@@ -75,7 +75,7 @@ def _pairs(clip: ClipFrames, extents: Extents) -> list[tuple[int, int, np.ndarra
 def _goes_along(
     clip: ClipFrames, mask: np.ndarray, box: np.ndarray, a: int, b: int, ground: np.ndarray, way: np.ndarray
 ) -> bool:
-    found = _misses(clip, mask, box, a, b, ground, reach=float(np.abs(way).max()))
+    found = misses(clip, mask, box, a, b, ground, reach=float(np.abs(way).max()))
     if found is None:
         return False
     miss, shifts = found
@@ -84,27 +84,20 @@ def _goes_along(
     return bool(went.size and stayed.size and went.min() < _BETTER * stayed.min())
 
 
-def best_shift(
+def misses(
     clip: ClipFrames, mask: np.ndarray, box: np.ndarray, a: int, b: int, ground: np.ndarray, reach: float
-) -> np.ndarray | None:
-    """How far [2], px, the picture inside a mask of frame `a` goes beyond the ground until frame `b`.
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """How well the picture inside a mask of frame `a` fits frame `b`, by how far it goes beyond the ground.
 
     Args:
         box: around the mask [4], as in `Extents`.
         ground: the ground's way there [2], px.
-        reach: how far to look, px. None when too little of the mask is left to compare.
+        reach: how far to look, px.
+
+    Returns:
+        squared differences [N, M] and the shifts [N, M, 2], px, they belong to; None when too little of the mask is
+        left to compare.
     """
-    found = _misses(clip, mask, box, a, b, ground, reach)
-    if found is None:
-        return None
-    miss, shifts = found
-    return shifts[np.unravel_index(int(miss.argmin()), miss.shape)]
-
-
-def _misses(
-    clip: ClipFrames, mask: np.ndarray, box: np.ndarray, a: int, b: int, ground: np.ndarray, reach: float
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Squared differences [N, M] of the picture in the mask at shifts [N, M, 2], px, beyond the ground's way."""
     x0, y0, x1, y1 = (int(side) for side in box)
     factor = min(1.0, _TEMPLATE_SIDE / max(x1 - x0, y1 - y0))
     gray = motion_model(clip).gray

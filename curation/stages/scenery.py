@@ -2,7 +2,8 @@
 
 What stands still at another depth goes a fixed share further than the ground, along the ground's own way, whatever the
 camera does. A single thing that does so may still be an object that happens to move against the camera; several with
-the same share, or one that spans the frame, are scenery (plane plus parallax: Irani and Anandan 1998, section 3).
+the same share, or one that spans the frame, are scenery (plane plus parallax: Irani and Anandan 1998, section 3). Where
+there is such scenery, what goes no further than it along the ground's way is a piece of it.
 """
 
 import numpy as np
@@ -11,14 +12,16 @@ from curation.contract.mask_tube import Masks, MaskTube
 from curation.models.objects.motion_model import motion_model
 from curation.models.objects.protocol import Detection
 from curation.stages.clip_masks import Extents, mask_extents
-from curation.stages.own_motion import best_shift, reach_frames, thinned
+from curation.stages.own_motion import misses, reach_frames, thinned
 from curation.video.media import ClipFrames
 
-_STEP_PX = 5.0  # the ground's way between two frames that are compared
+_STEP_PX = 16.0  # the ground's way between two frames that are compared: shares come in whole pixels of it
 _PAIRS = 10
 _LEAST_PAIRS = 3
 _ALIKE = 0.12  # spread of the share within one thing, and between things at the same depth
 _ASIDE = 0.2  # way across the ground's, as a share of the ground's way
+_AS_GOOD = 1.2  # times the best fit's squared difference that a fit along the ground's way may have
+_ASTRAY = 0.4  # share of the pairs of frames that may say something else
 _LEAST_SHARE = 0.08  # nearer than the ground by this much
 _SPAN = 0.6  # of the frame's width or height that only scenery takes
 
@@ -28,18 +31,27 @@ def without_scenery(clip: ClipFrames, tubes: list[tuple[MaskTube, Detection]]) -
     if motion_model(clip).path.still:
         return tubes
     extents = [mask_extents(masks) for masks, _ in tubes]
-    shares = [parallax_share(clip, masks, outline) for (masks, _), outline in zip(tubes, extents, strict=True)]
+    ways = [parallax_shares(clip, masks, outline) for (masks, _), outline in zip(tubes, extents, strict=True)]
+    steady = [_steady_share(shares) for shares in ways]
+    layers = [
+        share
+        for index, share in enumerate(steady)
+        if share is not None and any(_alike(share, other) for other in steady[:index] + steady[index + 1 :])
+    ]
     kept = []
-    for index, (tube, outline, share) in enumerate(zip(tubes, extents, shares, strict=True)):
-        others = [other for other in shares[:index] + shares[index + 1 :] if other is not None]
-        alone = share is None or all(abs(other - share) > _ALIKE * (1 + share) for other in others)
-        if share is None or (alone and not _spans(clip, outline)):
+    for tube, outline, shares, share in zip(tubes, extents, ways, steady, strict=True):
+        spans = share is not None and _spans(clip, outline)
+        if not spans and not (layers and _within_depth(shares, max(layers))):
             kept.append(tube)
     return kept
 
 
-def parallax_share(clip: ClipFrames, masks: Masks, extents: Extents) -> float | None:
-    """How much further than the ground the thing goes along the ground's way; None when it does not go like scenery."""
+def parallax_shares(clip: ClipFrames, masks: Masks, extents: Extents) -> np.ndarray:
+    """How much further than the ground the thing goes along the ground's way, between pairs of frames.
+
+    Returns:
+        float64 [N], 0 for what stays with the ground; nan where it goes another way than the ground does.
+    """
     path = motion_model(clip).path
     pairs = []
     for a in np.flatnonzero(extents.areas).tolist():
@@ -52,17 +64,38 @@ def parallax_share(clip: ClipFrames, masks: Masks, extents: Extents) -> float | 
     shares = []
     for a, b, ground in thinned(pairs, _PAIRS):
         length = float(np.hypot(*ground))
-        own = best_shift(clip, masks[a], extents.boxes[a], a, b, ground, reach=1.3 * length)
-        if own is None:
+        found = misses(clip, masks[a], extents.boxes[a], a, b, ground, reach=1.3 * length)
+        if found is None:
             continue
-        along = float(own @ ground) / length**2
-        aside = abs(float(own[0] * ground[1] - own[1] * ground[0])) / length**2
-        shares.append(along if aside <= _ASIDE else np.nan)
-    if len(shares) < _LEAST_PAIRS or np.isnan(shares).mean() > 0.4:
+        miss, shifts = found
+        along = shifts @ ground / length**2
+        aside = np.abs(shifts[..., 0] * ground[1] - shifts[..., 1] * ground[0]) / length**2
+        # A pole looks the same a little higher up: what fits nearly as well along the ground's way goes along it.
+        on_the_way = np.where(aside <= _ASIDE, miss, np.inf)
+        best = np.unravel_index(int(on_the_way.argmin()), miss.shape)
+        shares.append(float(along[best]) if miss[best] <= _AS_GOOD * miss.min() else np.nan)
+    return np.array(shares)
+
+
+def _steady_share(shares: np.ndarray) -> float | None:
+    """The share that holds for most pairs of frames; None when there is none, or it is the ground's."""
+    if len(shares) < _LEAST_PAIRS or np.isnan(shares).mean() > _ASTRAY:
         return None
     middle = float(np.nanmedian(shares))
-    spread = float(np.nanmedian(np.abs(np.array(shares) - middle)))
+    spread = float(np.nanmedian(np.abs(shares - middle)))
     return middle if middle >= _LEAST_SHARE and spread <= _ALIKE * (1 + middle) else None
+
+
+def _alike(share: float, other: float | None) -> bool:
+    return other is not None and abs(other - share) <= _ALIKE * (1 + share)
+
+
+def _within_depth(shares: np.ndarray, nearest: float) -> bool:
+    """It goes as what lies from the ground to the nearest scenery does; its masks may slip from one to the other."""
+    if len(shares) < _LEAST_PAIRS:
+        return False
+    within = (shares >= -_ASIDE) & (shares <= nearest + _ALIKE * (1 + nearest))
+    return bool(within.mean() >= 1 - _ASTRAY)
 
 
 def _spans(clip: ClipFrames, extents: Extents) -> bool:

@@ -17,6 +17,9 @@ import pyarrow.parquet as pq
 from curation.contract.errors import UsageError
 from curation.contract.schemas import SCHEMAS
 
+# Readers of single rows (training, in random order) decode a row group for each; larger ones compress hardly better.
+_ROW_GROUP_BYTES = 1 << 20
+
 
 class RunFolder:
     """A run folder on any file system. Cheap to make, picklable through its `uri`."""
@@ -84,7 +87,8 @@ class RunFolder:
     def write_shard(self, dataset: str, shard: str, data: pa.Table) -> None:
         """Write `RUN/dataset/shard.parquet`, replacing one of the same name at once."""
         buffer = io.BytesIO()
-        pq.write_table(data, buffer, compression="zstd")
+        rows = max(1, data.num_rows * _ROW_GROUP_BYTES // max(1, data.nbytes))
+        pq.write_table(data, buffer, compression="zstd", row_group_size=rows)
         self.write_bytes(f"{dataset}/{shard}.parquet", buffer.getvalue())
 
     def shards(self, dataset: str) -> list[str]:
@@ -96,6 +100,11 @@ class RunFolder:
         # Not pq.read_table: pyarrow 26 then reads ahead in threads, and aborts a process that ends soon after (5 of 40
         # times on two busy cores).
         return pq.ParquetFile(data, pre_buffer=False).read(columns=columns, use_threads=False)
+
+    def open_shard(self, dataset: str, shard: str) -> pq.ParquetFile:
+        """A shard of which only some columns or row groups are read; pass use_threads=False, as above."""
+        file = self._fs.open_input_file(self._full(f"{dataset}/{shard}.parquet"))
+        return pq.ParquetFile(file, pre_buffer=False)
 
     def read(self, dataset: str, columns: list[str] | None = None, schema: pa.Schema | None = None) -> pa.Table:
         """All rows. A manifest without shards is an empty table of its schema."""

@@ -38,6 +38,11 @@ def records(data: pa.Table) -> list[dict[str, Any]]:
     return [{name: values[i] for name, values in columns.items()} for i in range(data.num_rows)]
 
 
+def as_array(scalar: pa.Scalar) -> np.ndarray | list[Any] | None:
+    """A (nested) list of numbers as an array; None for null, Python lists for ragged ones. For lists inside structs."""
+    return _numpy(scalar, *_nesting(scalar.type))
+
+
 def _to_arrow(values: list[Any], kind: pa.DataType) -> pa.Array:
     depth, leaf = _nesting(kind)
     if depth and _is_numeric(leaf) and all(value is None or isinstance(value, np.ndarray) for value in values):

@@ -1,0 +1,1 @@
+"""Training samples from curated manifests: one function that builds a sample, two feeders that call it."""

@@ -10,6 +10,7 @@ import functools
 import logging
 import os
 import secrets
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -51,7 +52,7 @@ def run_shards(
     Yields:
         Reports in the order in which shards finish.
     """
-    _connect(workers)
+    connect(workers)
     import ray
     from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
 
@@ -85,9 +86,18 @@ def shut_down() -> None:
     ray.shutdown()
 
 
-def _connect(workers: int | None) -> None:
+def connect(workers: int | None, object_store_bytes: int = _OBJECT_STORE_BYTES) -> None:
+    """Join the cluster of this process, or the one that RAY_ADDRESS names, or start a private one.
+
+    Args:
+        workers: CPUs of a private cluster; None for all of the machine's.
+        object_store_bytes: of a private cluster.
+    """
+    loaded = "ray" in sys.modules
+    if loaded and sys.modules["ray"].is_initialized():
+        return
     own = not os.environ.get("RAY_ADDRESS")
-    if own and "RAY_AUTH_MODE" not in os.environ:
+    if own and not loaded and "RAY_AUTH_MODE" not in os.environ:  # Ray reads it when it is imported
         # Ray guards a local cluster by a token, and would leave it in the home folder, where it switches token checks
         # on for every cluster that is started there later. Ours lives as long as this process, and so may its token.
         os.environ["RAY_AUTH_MODE"] = "token"
@@ -95,8 +105,6 @@ def _connect(workers: int | None) -> None:
     import ray
     import ray.data
 
-    if ray.is_initialized():
-        return
     # Importing ray.data sets these up. Below ERROR, Ray tells of its own token files and of progress bars that were
     # switched off on purpose.
     for name in ("ray", "ray.data"):
@@ -109,7 +117,7 @@ def _connect(workers: int | None) -> None:
         address="local",
         num_cpus=workers or os.cpu_count(),
         include_dashboard=False,
-        object_store_memory=_OBJECT_STORE_BYTES,
+        object_store_memory=object_store_bytes,
         logging_level=logging.ERROR,
     )
 

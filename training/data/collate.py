@@ -31,7 +31,7 @@ def collate(samples: Sequence[TrainingSample]) -> TrainingBatch:
     return stack_columns(columns)
 
 
-def stack_columns(columns: Mapping[str, Sequence[Any]]) -> TrainingBatch:
+def stack_columns(columns: Mapping[str, Sequence[Any] | np.ndarray]) -> TrainingBatch:
     """The same from columns of values, one per sample."""
     batch: dict[str, Any] = {}
     for name, values in columns.items():
@@ -43,7 +43,7 @@ def stack_columns(columns: Mapping[str, Sequence[Any]]) -> TrainingBatch:
     return TrainingBatch(**batch)
 
 
-def _stacked(values: Sequence[Any]) -> torch.Tensor:
+def _stacked(values: Sequence[Any] | np.ndarray) -> torch.Tensor:
     """One sample is not copied: at full size that costs as much as decoding a few frames."""
     if len(values) == 1 and isinstance(values[0], np.ndarray) and values[0].flags.writeable:
         return torch.from_numpy(values[0])[None]

@@ -1,66 +1,63 @@
 """Feeders hand out a rank's batches epoch by epoch and know where they stand. This one decodes in worker processes."""
 
-from collections.abc import Iterator
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 
 from training.data.collate import TrainingBatch, collate
 from training.data.dataset import SampleDataset
-from training.data.schedule import Draw, Position, Share, epoch_batches
+from training.data.schedule import Draw, Schedule, Share
 
 
-class Feeder(Protocol):
-    """What the training loop takes batches from.
+class Feeder(ABC):
+    """What a training loop takes batches from.
 
-    Iterating gives the batches that are left of the current epoch; the next iteration goes on with the next one.
+    Iterating gives the batches that are left of the current epoch; the next iteration goes on with the next epoch. Each
+    rank has a feeder of its own, so accelerate must not divide its batches again.
     """
+
+    def __init__(self, dataset: SampleDataset, share: Share) -> None:
+        self.dataset = dataset
+        self.schedule = Schedule(dataset.index, dataset.config, share)
 
     def __len__(self) -> int:
         """Batches of the current epoch, those already handed out included."""
-        ...
+        return len(self.schedule.all_batches())
 
-    def __iter__(self) -> Iterator[TrainingBatch]: ...
+    def __iter__(self) -> Iterator[TrainingBatch]:
+        remaining = self.schedule.all_batches()[self.schedule.batches :]
+        if len(remaining):
+            for batch in self._load(self.schedule.epoch, remaining):
+                self.schedule.batches += 1
+                yield batch
+        self.schedule.next_epoch()
 
-    def state_dict(self) -> dict[str, int | str]: ...
+    def state_dict(self) -> dict[str, int | str]:
+        """Where the next batch comes from, whatever has been decoded ahead."""
+        return self.schedule.state_dict()
 
-    def load_state_dict(self, state: dict[str, int | str]) -> None: ...
+    def load_state_dict(self, state: dict[str, int | str]) -> None:
+        """See `Schedule.load_state_dict`."""
+        self.schedule.load_state_dict(state)
 
-
-class _RemainingBatches(Sampler[list[Draw]]):
-    """The draws of an epoch's batches from a position on; the position moves only when an iteration begins."""
-
-    def __init__(self, dataset: SampleDataset, share: Share, position: Position) -> None:
-        self._dataset, self._share, self._position = dataset, share, position
-
-    def __len__(self) -> int:
-        return len(self._all()) - self._position.batches
-
-    def __iter__(self) -> Iterator[list[Draw]]:
-        epoch = self._position.epoch
-        for batch in self._all()[self._position.batches :]:
-            yield [Draw(epoch, int(index), int(row)) for index, row in batch]
-
-    def _all(self) -> np.ndarray:
-        return epoch_batches(self._dataset.index, self._dataset.config, self._position.epoch, self._share)
+    @abstractmethod
+    def _load(self, epoch: int, batches: np.ndarray) -> Iterable[TrainingBatch]:
+        """Batches in order, from int64 [batches, batch_size, 2], (index, row)."""
 
 
-class WorkerFeeder:
-    """Decodes in `workers` processes of this machine; 0 decodes in this one.
-
-    Do not let accelerate shard it: it gives each rank its own batches already.
-    """
+class WorkerFeeder(Feeder):
+    """Decodes in `workers` processes of this machine; 0 decodes in this one. `prefetch`: batches ahead per worker."""
 
     def __init__(self, dataset: SampleDataset, share: Share, workers: int = 0, prefetch: int = 2) -> None:
-        self._position = Position(dataset.index, dataset.config, share)
-        self._dataset, self._share = dataset, share
-        self._batches = _RemainingBatches(dataset, share, self._position)
+        super().__init__(dataset, share)
+        self._draws: list[list[Draw]] = []
         self._loader = DataLoader(
             dataset,
-            batch_sampler=self._batches,
+            batch_sampler=self._draws,
             collate_fn=collate,
             num_workers=workers,
             prefetch_factor=prefetch if workers else None,
@@ -73,20 +70,9 @@ class WorkerFeeder:
             multiprocessing_context="spawn" if workers else None,
         )
 
-    def __len__(self) -> int:
-        return len(self._batches) + self._position.batches
-
-    def __iter__(self) -> Iterator[TrainingBatch]:
-        for batch in self._loader:
-            self._position.batches += 1
-            yield batch
-        self._position.epoch, self._position.batches = self._position.epoch + 1, 0
-
-    def state_dict(self) -> dict[str, int | str]:
-        return self._position.state_dict()
-
-    def load_state_dict(self, state: dict[str, int | str]) -> None:
-        self._position.load_state_dict(state)
+    def _load(self, epoch: int, batches: np.ndarray) -> Iterable[TrainingBatch]:
+        self._draws[:] = [[Draw(epoch, int(index), int(row)) for index, row in batch] for batch in batches]
+        return self._loader
 
 
 def _one_thread(worker: int) -> None:

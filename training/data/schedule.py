@@ -36,14 +36,17 @@ class Share:
         return self.batch_size * self.ranks * self.accumulation
 
 
-def epoch_order(index: SampleIndex, config: DataConfig, epoch: int) -> np.ndarray:
+def epoch_order(manifest_of: np.ndarray, config: DataConfig, epoch: int) -> np.ndarray:
     """int64 [n]: the row that each index of the epoch draws.
 
     Every manifest gives weight x its number of samples, from as many shuffles of all of them as that takes.
+
+    Args:
+        manifest_of: int [rows], position in `config.manifests`.
     """
     drawn = []
     for position, manifest in enumerate(config.manifests):
-        rows = np.flatnonzero(index.manifest_of == position)
+        rows = np.flatnonzero(manifest_of == position)
         if rows.size == 0:
             continue
         rng = generator(config.seed, "rows", str(epoch), str(position))
@@ -53,14 +56,17 @@ def epoch_order(index: SampleIndex, config: DataConfig, epoch: int) -> np.ndarra
     return generator(config.seed, "order", str(epoch)).permutation(np.concatenate(drawn))
 
 
-def epoch_batches(index: SampleIndex, config: DataConfig, epoch: int, share: Share) -> np.ndarray:
+def epoch_batches(order: np.ndarray, bucket_of: np.ndarray, share: Share) -> np.ndarray:
     """int64 [batches, batch_size, 2]: (index, row) of every sample that one rank sees in an epoch.
 
     Samples of one bucket wait until they fill a global batch, so that all ranks of a step have the same shape. What is
     left at the end is filled up with the epoch's first samples of the bucket, drawn anew under indices of their own.
+
+    Args:
+        order: from `epoch_order`.
+        bucket_of: int [rows].
     """
-    order = epoch_order(index, config, epoch)
-    buckets = index.bucket_of[order]
+    buckets = bucket_of[order]
     extra, groups = len(order), []
     for bucket in np.unique(buckets):
         places = np.flatnonzero(buckets == bucket)
@@ -75,14 +81,27 @@ def epoch_batches(index: SampleIndex, config: DataConfig, epoch: int, share: Sha
     return parts[:, :, share.rank].reshape(-1, share.batch_size, 2)
 
 
-class Position:
-    """Where in the data a run stands: what a checkpoint keeps of a feeder. Counts batches that were handed out."""
+class Schedule:
+    """A rank's batches, and where in them a run stands: what a checkpoint keeps of a feeder.
+
+    Attributes:
+        epoch: counted from 0.
+        batches: of this epoch, handed out so far.
+    """
 
     def __init__(self, index: SampleIndex, config: DataConfig, share: Share) -> None:
         self.epoch = 0
         self.batches = 0
-        self._share = share
+        self._index, self._config, self._share = index, config, share
         self._fingerprint = index.fingerprint()
+
+    def all_batches(self) -> np.ndarray:
+        """int64 [batches, batch_size, 2], (index, row), of the current epoch."""
+        order = epoch_order(self._index.manifest_of, self._config, self.epoch)
+        return epoch_batches(order, self._index.bucket_of, self._share)
+
+    def next_epoch(self) -> None:
+        self.epoch, self.batches = self.epoch + 1, 0
 
     def state_dict(self) -> dict[str, int | str]:
         """Samples that all ranks together have seen in this epoch, and of which data. The same on every rank."""

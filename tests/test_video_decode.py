@@ -23,6 +23,7 @@ from curation.video.clips import read_clips
 from curation.video.decode import analyse_frames
 from curation.video.open import DecodeConfig
 from curation.video.planes import FramePictures
+from curation.video.reader import FrameReader
 
 WIDTH, HEIGHT, FRAMES, FPS = 160, 96, 80, 25
 CONFIG = DecodeConfig()
@@ -97,6 +98,16 @@ def check_second_pass(path: Path | str, video: dict, pictures: list[np.ndarray])
         assert read[-1][1] <= 2 * video["frames"]
 
 
+def check_strided_reading(video: dict, pictures: list[np.ndarray]) -> None:
+    """Frames with gaps between them are the same, bit for bit, when those in the gaps need not be decoded."""
+    for start, stride in ((0, 2), (1, 2), (30, 3), (53, 5)):
+        wanted = range(start, video["frames"], stride)
+        with FrameReader(video, CONFIG, wanted=wanted) as reader:
+            for index in wanted:
+                picture = FramePictures(reader.frame(index), video["rotation_deg"]).render(WIDTH, HEIGHT, luma=False)
+                assert np.array_equal(picture, pictures[index])
+
+
 CONTAINERS = {
     "b-frames.mp4": X264,
     "open-gop.mp4": X264 + " -x264-params open-gop=1:keyint=12:min-keyint=12:scenecut=0",
@@ -135,6 +146,14 @@ def test_both_passes_agree_on_every_frame(name: str, tmp_path: Path) -> None:
     assert video["damage"] is None
     assert video["key_frames"][0] == 0
     check_second_pass(path, video, pictures)
+    check_strided_reading(video, pictures)
+
+
+def test_frames_that_nobody_wants_are_not_decoded(tmp_path: Path) -> None:
+    video, _ = analyse(encode(tmp_path / "video.mp4"))
+    with FrameReader(video, CONFIG, wanted=[20]) as reader:
+        reader.frame(20)
+        assert reader.decoded_frames < 15
 
 
 @pytest.mark.parametrize("name", ["b-frames.mp4", "open-gop.mp4", "open-gop.ts", "h264.mkv", "vp9.webm"])

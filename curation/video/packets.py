@@ -1,7 +1,7 @@
 """From an open file to its frames in order of presentation; what fails is counted and passed over."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import av
 import av.error
@@ -25,6 +25,7 @@ class FrameDecoder:
         first_fault: frames decoded before the first of those; None while there is none.
         packet_pts: presentation times that the container itself gives, in time_base.
         key_pts: those of packets at which decoding may start.
+        wanted_pts: when set, frames of other times are left out if no frame refers to them and the decoder can tell.
     """
 
     def __init__(self, video: OpenVideo, config: DecodeConfig) -> None:
@@ -41,6 +42,7 @@ class FrameDecoder:
         self.first_fault: int | None = None
         self.packet_pts: set[int] = set()
         self.key_pts: set[int] = set()
+        self.wanted_pts: Collection[int] | None = None
 
     def frames(self) -> Iterator[av.VideoFrame]:
         """Frames from here to the end of the file. After `seek`, ask for a new iterator.
@@ -93,8 +95,11 @@ class FrameDecoder:
             return packet
 
     def _decode(self, packet: av.Packet) -> list[av.VideoFrame]:
+        codec = self._video.stream.codec_context
+        if self.wanted_pts is not None:
+            codec.skip_frame = "DEFAULT" if packet.pts is None or packet.pts in self.wanted_pts else "NONREF"
         try:
-            return self._video.stream.codec_context.decode(packet)
+            return codec.decode(packet)
         except av.error.FFmpegError:
             self._count_failure()
             return []

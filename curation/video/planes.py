@@ -55,6 +55,14 @@ class FramePictures:
         picture = self._luma(size) if luma else self._rgb(size)
         return cv2.rotate(picture, _TURNS[self._rotation_deg]) if self._rotation_deg else picture
 
+    def render_into(self, out: np.ndarray) -> None:
+        """The same RGB picture at the size of `out`, written into it: uint8 [height, width, 3], C-contiguous."""
+        height, width = out.shape[:2]
+        if self._rotation_deg:
+            out[...] = self.render(width, height, luma=False)
+        else:
+            self._rgb((width, height), out)
+
     def _luma(self, size: tuple[int, int]) -> np.ndarray:
         if not self._is_yuv:
             return cv2.cvtColor(self._rgb(size), cv2.COLOR_RGB2GRAY)
@@ -63,11 +71,15 @@ class FramePictures:
             luma = self._shrunk(size)[0]
         return luma if self._full_range else cv2.LUT(luma, _full_range_luma())
 
-    def _rgb(self, size: tuple[int, int]) -> np.ndarray:
+    def _rgb(self, size: tuple[int, int], out: np.ndarray | None = None) -> np.ndarray:
         if not self._is_yuv or size == (self._frame.width, self._frame.height):
-            return self._frame.reformat(*size, format="rgb24", interpolation="AREA", threads=1).to_ndarray()
-        yuv = cv2.merge(self._shrunk(size))
-        return cv2.transform(yuv, _to_rgb(int(self._frame.colorspace), self._full_range))
+            rgb = self._frame.reformat(*size, format="rgb24", interpolation="AREA", threads=1).to_ndarray()
+            if out is not None:
+                out[...] = rgb
+            return rgb
+        # In place: fresh memory for a large picture costs as much as converting it.
+        yuv = cv2.merge(self._shrunk(size), out)
+        return cv2.transform(yuv, _to_rgb(int(self._frame.colorspace), self._full_range), yuv)
 
     def _shrunk(self, size: tuple[int, int]) -> list[np.ndarray]:
         """Y, U and V at `size`, uint8, in the frame's own matrix and range."""
@@ -79,7 +91,7 @@ class FramePictures:
     def _scaled(self, size: tuple[int, int]) -> list[np.ndarray]:
         layout = "yuvj444p" if self._full_range else "yuv444p"
         small = self._frame.reformat(*size, format=layout, interpolation="AREA", threads=1)
-        return [plane.copy() for plane in _planes(small)]
+        return _planes(small)
 
     def _halved(self, plane: int, size: tuple[int, int]) -> np.ndarray | None:
         """One plane halved down to (width, height) `size`; None when that does not come out even."""
@@ -97,7 +109,7 @@ class FramePictures:
 
 
 def _planes(frame: av.VideoFrame) -> list[np.ndarray]:
-    """Views of the three planes of an 8-bit planar frame, uint8 [rows, columns] each."""
+    """Views of the three planes of an 8-bit planar frame, uint8 [rows, columns] each. They keep the frame alive."""
     views = []
     for plane in frame.planes[:3]:
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)

@@ -3,7 +3,7 @@
 import itertools
 import logging
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
@@ -36,13 +36,20 @@ class FrameReader:
     stamp. Otherwise, when the file is damaged, or when a seek lands wrong, decoding starts at the beginning and counts.
     """
 
-    def __init__(self, video: Mapping[str, Any], config: DecodeConfig) -> None:
+    def __init__(self, video: Mapping[str, Any], config: DecodeConfig, wanted: Collection[int] | None = None) -> None:
+        """
+        Args:
+            video: a record of the manifest `videos`.
+            wanted: indices that `frame` will be asked for, if they are known: others are not decoded where nothing
+                depends on them (a quarter of the time, for H.264 with B-frames).
+        """
         self._uri: str = video["uri"]
         self._bytes = video["bytes"]
         self._config = config
         self._pts: list[int] | None = None if video["frame_pts"] is None else [int(pts) for pts in video["frame_pts"]]
         self._keys = sorted(int(key) for key in video["key_frames"])
         self._seekable = self._pts is not None and video["damage"] is None
+        self._wanted = wanted
         self._decoded_before = 0  # by decoders given up
         self._stack = ExitStack()
         self._start()
@@ -84,8 +91,10 @@ class FrameReader:
         if self._video.bytes != self._bytes:
             raise VideoError(f"{self._video.name}: the file has changed since it was analysed; analyse it again")
         self._decoder = FrameDecoder(self._video, self._config)
+        if self._seekable and self._pts is not None and self._wanted is not None:
+            self._decoder.wanted_pts = {self._pts[index] for index in self._wanted}
         self._frames: Iterator[av.VideoFrame] = self._decoder.frames()
-        self._position = 0  # index of the frame that comes next
+        self._position = 0  # index of the frame that comes next, or of one that is left out before it
 
     def _by_time(self, index: int) -> av.VideoFrame:
         assert self._pts is not None
@@ -94,7 +103,15 @@ class FrameReader:
             self._seek(key)
         while True:
             frame = next(self._frames, None)
-            if frame is None or frame.pts != self._pts[self._position]:
+            if frame is None or frame.pts is None:
+                raise _LostPlaceError
+            while (
+                self._decoder.wanted_pts is not None
+                and self._position < index
+                and frame.pts != self._pts[self._position]
+            ):
+                self._position += 1
+            if frame.pts != self._pts[self._position]:
                 raise _LostPlaceError
             self._position += 1
             if self._position > index:

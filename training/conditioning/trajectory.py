@@ -55,18 +55,20 @@ def draw_trajectories(
         return video
     cells = np.rint(np.nan_to_num(points, nan=-1, posinf=-1, neginf=-1)).astype(np.int64)
     inside = np.all((cells >= 0) & (cells < (width, height)), axis=2, keepdims=False)
+    gap = 2 * radius + _reach(width, canvas_size[1]), 2 * radius + _reach(height, canvas_size[0])
     for frame, places, shown in zip(video, cells, inside, strict=True):
-        for group in _apart(places[shown], 2 * radius + _reach(width, canvas_size[1])):
-            _paint(frame, places[shown][group], paint[shown][group], radius, rows, columns)
+        for column in _apart(np.flatnonzero(shown), places[:, 0], gap[0]):
+            for group in _apart(column, places[:, 1], gap[1]):
+                _paint(frame, places[group], paint[group], radius, rows, columns)
     return video
 
 
-def _apart(places: np.ndarray, gap: int) -> Iterator[np.ndarray]:
-    """Indices of points in groups that do not touch each other's pixels, each in painting order."""
-    if len(places) == 0:
+def _apart(points: np.ndarray, along: np.ndarray, gap: int) -> Iterator[np.ndarray]:
+    """Indices `points` in groups that do not touch each other's pixels along one axis, each in painting order."""
+    if len(points) == 0:
         return
-    order = np.argsort(places[:, 0], kind="stable")
-    breaks = np.flatnonzero(np.diff(places[order, 0]) > gap) + 1
+    order = points[np.argsort(along[points], kind="stable")]
+    breaks = np.flatnonzero(np.diff(along[order]) > gap) + 1
     for group in np.split(order, breaks):
         yield np.sort(group)
 
@@ -84,7 +86,7 @@ def _paint(
     The squares' edges cut the plane into cells of one colour each. A cell's share in a pixel is the product of its
     row's and its column's, which are differences of the cumulative weights `rows` and `columns`.
     """
-    height, width = rows.shape[1] - 1, columns.shape[1] - 1
+    height, width = len(rows) - 1, len(columns) - 1
     left, right = (places[:, 0] - radius).clip(0), (places[:, 0] + radius).clip(max=width)
     top, bottom = (places[:, 1] - radius).clip(0), (places[:, 1] + radius).clip(max=height)
     x_edges, y_edges = np.unique(np.concatenate([left, right])), np.unique(np.concatenate([top, bottom]))
@@ -96,22 +98,29 @@ def _paint(
 
     row_weights, row_span = _weights(rows, y_edges)
     column_weights, column_span = _weights(columns, x_edges)
-    shares = np.einsum("ya,abc,xb->yxc", row_weights, cells, column_weights, optimize=True)
-    frame[row_span, column_span] = np.clip(_WHITE + shares + _EPSILON, 0, 255).astype(np.uint8)
+    # One product makes interleaved RGB when every column weight stands once for each channel.
+    by_channel = np.zeros((cells.shape[1], 3, column_weights.shape[1], 3), np.float32)
+    for channel in range(3):
+        by_channel[:, channel, :, channel] = column_weights
+    pixels = row_weights.T @ cells.reshape(len(cells), -1) @ by_channel.reshape(cells.shape[1] * 3, -1)
+    shares = pixels.reshape(row_weights.shape[1], -1, 3)
+    # cv2 rounds where it converts, the recipe cuts off: half a level less.
+    white = (_WHITE - 0.5 + _EPSILON,) * 4
+    frame[row_span, column_span] = cv2.add(shares, white, dtype=cv2.CV_8U)  # pyright: ignore - takes scalars too
 
 
 def _weights(cumulative: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, slice]:
-    """float32 [pixels, cells]: the share that each cell between `edges` has in each pixel; and which ones."""
-    weights = np.diff(cumulative[:, edges], axis=1)
-    touched = np.flatnonzero(np.abs(weights).max(axis=1) > 1e-7)
+    """float32 [cells, pixels]: the share that each cell between `edges` has in each pixel; and which ones."""
+    weights = np.diff(cumulative[edges], axis=0)
+    touched = np.flatnonzero(np.abs(weights).max(axis=0) > 1e-7)
     span = slice(int(touched[0]), int(touched[-1]) + 1)
-    return weights[span].astype(np.float32), span
+    return weights[:, span].astype(np.float32), span
 
 
 @lru_cache(maxsize=16)
 def _spread(source: int, canvas: int) -> np.ndarray:
-    """float64 [canvas, source + 1]: how much of canvas pixel i comes from source pixels before j, along one axis."""
+    """float64 [source + 1, canvas]: how much of canvas pixel i comes from source pixels before j, along one axis."""
     resized = cv2.resize(np.eye(source), (source, canvas), interpolation=cv2.INTER_CUBIC)
     kernel = cv2.getGaussianKernel(_KERNEL, _SIGMA)
     blurred = cv2.sepFilter2D(resized, -1, np.ones((1, 1)), kernel)
-    return np.concatenate([np.zeros((canvas, 1)), np.cumsum(blurred, axis=1)], axis=1)
+    return np.concatenate([np.zeros((1, canvas)), np.cumsum(blurred.T, axis=0)])

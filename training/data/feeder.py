@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 
-import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
@@ -11,6 +10,7 @@ from torch.utils.data import DataLoader
 from training.data.collate import TrainingBatch, collate
 from training.data.dataset import SampleDataset
 from training.data.schedule import Draw, Schedule, Share
+from training.data.worker import set_up_worker
 
 
 class Feeder(ABC):
@@ -63,7 +63,7 @@ class WorkerFeeder(Feeder):
             prefetch_factor=prefetch if workers else None,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
-            worker_init_fn=_one_thread,
+            worker_init_fn=set_up_worker,
             # Its own, or every start would draw from torch's global one, and a resumed run would differ from then on.
             generator=torch.Generator(),
             # Forked workers would inherit the locks of polars', arrow's and object stores' threads.
@@ -73,7 +73,3 @@ class WorkerFeeder(Feeder):
     def _load(self, epoch: int, batches: np.ndarray) -> Iterable[TrainingBatch]:
         self._draws[:] = [[Draw(epoch, int(index), int(row)) for index, row in batch] for batch in batches]
         return self._loader
-
-
-def _one_thread(worker: int) -> None:
-    cv2.setNumThreads(1)

@@ -145,11 +145,10 @@ def read_frames(row: SampleRow, bucket: Bucket, config: DataConfig) -> np.ndarra
         VideoError: the video is missing, has changed since it was analysed, or took longer than the deadline.
     """
     frames = np.empty((bucket.frames, bucket.height, bucket.width, 3), np.uint8)
-    with FrameReader(row.video, config.decode) as reader:
-        for place in range(bucket.frames):
-            frame = reader.frame(row.start_frame + place * row.stride)
-            pictures = FramePictures(frame, row.video["rotation_deg"])
-            frames[place] = pictures.render(bucket.width, bucket.height, luma=False)
+    indices = range(row.start_frame, row.start_frame + bucket.frames * row.stride, row.stride)
+    with FrameReader(row.video, config.decode, wanted=indices) as reader:
+        for index, picture in zip(indices, frames, strict=True):
+            FramePictures(reader.frame(index), row.video["rotation_deg"]).render_into(picture)
     return frames
 
 

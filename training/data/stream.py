@@ -6,7 +6,6 @@ import functools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
-import cv2
 import numpy as np
 
 from curation.engine.ray_data import connect
@@ -14,6 +13,7 @@ from training.data.collate import TrainingBatch, stack_columns
 from training.data.dataset import SampleDataset
 from training.data.feeder import Feeder
 from training.data.schedule import Draw, Share
+from training.data.worker import set_up_worker
 
 if TYPE_CHECKING:
     import ray
@@ -82,5 +82,5 @@ def _dataset(reference: ray.ObjectRef) -> SampleDataset:
     """Unpickled once in a worker."""
     import ray
 
-    cv2.setNumThreads(1)
+    set_up_worker()
     return ray.get(reference)

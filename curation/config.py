@@ -11,6 +11,7 @@ import yaml
 from pydantic import Field
 
 from curation.contract.config import Config, parse_config
+from curation.contract.config_layers import merge, parse_override, read_yaml
 from curation.contract.errors import UsageError
 from curation.engine.config import EngineConfig
 from curation.models.caption import CaptionConfig
@@ -77,7 +78,7 @@ def load_config(
     Raises:
         UsageError: one line that names the key or the file, what is wrong, and what was probably meant.
     """
-    changes = _read_yaml(config_file) if config_file else {}
+    changes = read_yaml(config_file) if config_file else {}
     named = changes.get("preset")
     if preset and named and preset != named:
         raise UsageError(
@@ -87,7 +88,7 @@ def load_config(
     if preset not in PRESETS:
         raise UsageError(f"unknown preset {preset!r}; presets: {', '.join(PRESETS)}")
     path = _PRESET_FOLDER / f"{preset}.yaml"
-    data = merge(RunConfig(preset=preset).model_dump(), _read_yaml(path))
+    data = merge(RunConfig(preset=preset).model_dump(), read_yaml(path))
     parse_config(RunConfig, data, str(path))
     if config_file:
         data = merge(data, changes)
@@ -105,56 +106,10 @@ def override_config(data: dict[str, Any], overrides: list[str], origin: str) -> 
         UsageError: as `load_config`; it begins with `origin`.
     """
     for override in overrides:
-        data = merge(data, _parse_override(override))
+        data = merge(data, parse_override(override))
     return parse_config(RunConfig, data, origin)
 
 
 def dump_config(config: RunConfig) -> str:
     """YAML that `load_config` reads back as the same config."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-
-
-def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """`below` with the values of `above` laid over it, section by section; lists are replaced as a whole."""
-    result = dict(below)
-    for key, value in above.items():
-        old = result.get(key)
-        result[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return result
-
-
-def _parse_override(text: str) -> dict[str, Any]:
-    path, equals, value = text.partition("=")
-    keys = [key.strip() for key in path.split(".")]
-    if not equals or not all(keys):
-        raise UsageError(f"--set {text!r}: expected a.b=value, e.g. --set rules.text_area.max=0.2")
-    try:
-        result: Any = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise UsageError(f"--set {text!r}: the value is not YAML ({_one_line(error)})") from None
-    for key in reversed(keys):
-        result = {key: result}
-    return result
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UsageError(f"{path}: cannot read this config file: {reason}") from None
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path}: not YAML ({_one_line(error)})") from None
-    if data is None:
-        return {}
-    if not isinstance(data, dict):
-        raise UsageError(f"{path}: expected sections such as 'rules:', found {type(data).__name__}")
-    return data
-
-
-def _one_line(error: yaml.YAMLError) -> str:
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
-        return f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}: {error.problem}"
-    return " ".join(str(error).split())

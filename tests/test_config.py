@@ -9,8 +9,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.config import PRESETS, RunConfig, dump_config, load_config, merge, override_config
+from curation.config import PRESETS, RunConfig, dump_config, load_config, override_config
 from curation.contract.config import Config
+from curation.contract.config_layers import merge
 from curation.contract.errors import BackendUnavailableError, UsageError
 from curation.models.camera import build_camera
 from curation.models.caption import build_captioner

@@ -1,10 +1,15 @@
 """The canvas and the region box on it."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+if TYPE_CHECKING:
+    import torch
+
 Box = tuple[int, int, int, int]
+Pixels = TypeVar("Pixels", np.ndarray, "torch.Tensor")
 
 
 def scale_box(box: Sequence[float], source_size: tuple[int, int], canvas_size: tuple[int, int]) -> Box:
@@ -32,6 +37,8 @@ def mask_outside(frame: np.ndarray, box: Box) -> np.ndarray:
     return masked
 
 
-def to_model_range(pixels: np.ndarray) -> np.ndarray:
-    """uint8 0..255 to float32 -1..1."""
-    return pixels.astype(np.float32) / 127.5 - 1.0
+def to_model_range(pixels: Pixels) -> Pixels:
+    """uint8 0..255, an array or a tensor on any device, to float32 -1..1."""
+    if isinstance(pixels, np.ndarray):
+        return pixels.astype(np.float32) / 127.5 - 1.0
+    return pixels.float() / 127.5 - 1.0

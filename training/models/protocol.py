@@ -1,0 +1,70 @@
+"""What training and inference ask of a video model, whatever its family."""
+
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from training.models.conditions import Conditions
+
+
+class VideoModel(Protocol):
+    """Tokenizer, text encoder, VAE and transformer of one family.
+
+    Attributes:
+        spatial_scale: px per latent cell.
+        canvas_multiple: canvas sides are multiples of it, px.
+        samples_posterior: training draws latents from the VAE's posterior; else they are its mode.
+        noises_conditions: first frame and ID reference get noise before they are encoded in training.
+        blocks: the transformer's list of blocks, the units of sharding.
+        lora_targets: names of the layers that LoRA adapts.
+    """
+
+    tokenizer: Any
+    text_encoder: Any
+    vae: Any
+    transformer: Any
+
+    @property
+    def spatial_scale(self) -> int: ...
+    @property
+    def canvas_multiple(self) -> int: ...
+    @property
+    def samples_posterior(self) -> bool: ...
+    @property
+    def noises_conditions(self) -> bool: ...
+    @property
+    def blocks(self) -> nn.ModuleList: ...
+    @property
+    def lora_targets(self) -> tuple[str, ...]: ...
+
+    def encode_text(self, captions: list[str]) -> torch.Tensor:
+        """[B, text length, D], as the stock pipeline encodes prompts."""
+        ...
+
+    def encode_pixels(self, pixels: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
+        """Normalised latents, float32 [B, C, f, h, w], of pixels [B, 3, F, H, W] in -1..1 with F = 4N+1.
+
+        Args:
+            noise: standard normal, shaped like the result: a draw from the posterior; None for its mode.
+        """
+        ...
+
+    def latent_shape(self, frames: int, height: int, width: int) -> tuple[int, int, int, int]:
+        """(C, f, h, w) of that many frames and px."""
+        ...
+
+    def decode_latents(self, latents: torch.Tensor) -> torch.Tensor:
+        """Pixels, float32 [B, 3, F, H, W] in -1..1, of normalised latents [B, C, f, h, w]."""
+        ...
+
+    def predict(
+        self, transformer: nn.Module, noisy: torch.Tensor, conditions: Conditions, timesteps: torch.Tensor
+    ) -> torch.Tensor:
+        """The transformer's output [B, C, f, h, w] for noisy latents of that shape, the ID's frame cut off.
+
+        Args:
+            transformer: this model's, possibly wrapped (DDP, FSDP).
+            timesteps: [B] in 0..1000; Wan also takes [B, f], one for each latent frame.
+        """
+        ...

@@ -1,0 +1,47 @@
+"""AdamW, its warm-up, and what is clipped."""
+
+from collections.abc import Iterable
+from importlib.util import find_spec
+
+import torch
+from pydantic import Field
+
+from curation.contract.config import Config
+from curation.contract.errors import BackendUnavailableError
+
+
+class OptimizerConfig(Config):
+    learning_rate: float = Field(gt=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = Field(default=1e-8, gt=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    warmup_steps: int = Field(default=100, ge=0, description="the rate rises linearly over them, then stays")
+    max_grad_norm: float = Field(default=1.0, gt=0, description="gradients are scaled down to this norm")
+    eight_bit: bool = Field(default=False, description="keep AdamW's moments in 8 bits (bitsandbytes, CUDA)")
+
+
+def build_optimizer(config: OptimizerConfig, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    """AdamW over the trainable parameters.
+
+    Raises:
+        BackendUnavailableError: eight_bit without bitsandbytes.
+    """
+    trainable = [parameter for parameter in parameters if parameter.requires_grad]
+    options = {"lr": config.learning_rate, "betas": config.betas, "eps": config.epsilon}
+    if not config.eight_bit:
+        return torch.optim.AdamW(trainable, weight_decay=config.weight_decay, **options)
+    if find_spec("bitsandbytes") is None:
+        raise BackendUnavailableError(
+            "8-bit AdamW", "the package bitsandbytes", "run: pip install bitsandbytes, or set optimizer.eight_bit=false"
+        )
+    from bitsandbytes.optim import AdamW8bit  # pyright: ignore[reportMissingImports]
+
+    return AdamW8bit(trainable, weight_decay=config.weight_decay, **options)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, config: OptimizerConfig, step: int) -> float:
+    """Set the rate for step `step`, counted from 0, and return it. A function of the step: nothing to save."""
+    rate = config.learning_rate * min(1.0, (step + 1) / max(1, config.warmup_steps))
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    return rate

@@ -1,0 +1,49 @@
+"""How the model is spread over processes: copies that average gradients (DDP), or shards (FSDP2)."""
+
+from typing import Literal
+
+import torch
+from accelerate import Accelerator
+from pydantic import Field
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+
+from curation.contract.config import Config
+from curation.contract.errors import UsageError
+from training.models.protocol import VideoModel
+
+
+class ParallelConfig(Config):
+    sharding: Literal["none", "fsdp"] = Field(
+        default="none", description="none: a copy in each process (DDP); fsdp: weights, gradients, moments in shards"
+    )
+    reshard_after_forward: bool = Field(default=True, description="fsdp: less memory for one more gathering a step")
+
+
+def distribute(model: VideoModel, config: ParallelConfig, accelerator: Accelerator) -> nn.Module:
+    """Put the transformer on the device and spread it; returns what is called in its place.
+
+    FSDP2 is applied here and not by accelerate, which shards on GPUs only: so the same code runs, and is tested, on
+    CPUs. `model.transformer` stays the module whose parameters are trained and saved.
+
+    Raises:
+        UsageError: weights in bfloat16 cannot be sharded together with those that must stay in float32.
+    """
+    transformer = model.transformer
+    if config.sharding == "none" or accelerator.num_processes == 1:
+        return accelerator.prepare_model(transformer)
+    if any(parameter.dtype != torch.float32 for parameter in transformer.parameters()):
+        raise UsageError(
+            "parallel.sharding=fsdp keeps float32 weights in shards and computes in loop.precision; "
+            "set model.weights=float32"
+        )
+    mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
+    computed = torch.bfloat16 if accelerator.mixed_precision == "bf16" else None
+    # Inputs are cast by autocast, layer by layer: timesteps up to 1000 do not fit into bfloat16.
+    policy = MixedPrecisionPolicy(param_dtype=computed, reduce_dtype=torch.float32, cast_forward_inputs=False)
+    if accelerator.device.type != "cpu":
+        transformer.to(accelerator.device)
+    for block in model.blocks:
+        fully_shard(block, mesh=mesh, mp_policy=policy, reshard_after_forward=config.reshard_after_forward)
+    return fully_shard(transformer, mesh=mesh, mp_policy=policy)

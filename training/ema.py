@@ -6,13 +6,8 @@ from typing import Any
 
 import torch
 from diffusers.training_utils import EMAModel
-from pydantic import Field
 
-from curation.contract.config import Config
-
-
-class EmaConfig(Config):
-    decay: float = Field(default=0.0, ge=0, lt=1, description="0: no mean; .9999: over about the last 10,000 steps")
+from training.config import EmaConfig
 
 
 class Ema:

@@ -7,20 +7,14 @@ import torch
 from diffusers.loaders.lora_pipeline import CogVideoXLoraLoaderMixin
 from peft import LoraConfig as PeftLoraConfig
 from peft import get_peft_model_state_dict, set_peft_model_state_dict
-from pydantic import Field
 from safetensors.torch import load_file
 
-from curation.contract.config import Config
 from curation.contract.errors import UsageError
+from training.config import LoraConfig
 from training.models.protocol import VideoModel
 
 WEIGHTS = "pytorch_lora_weights.safetensors"  # where diffusers' load_lora_weights looks
 _PREFIX = "transformer."
-
-
-class LoraConfig(Config):
-    rank: int = Field(default=0, ge=0, description="0: no LoRA, all weights are trained")
-    alpha: float = Field(default=64, gt=0, description="the extra weights count alpha / rank times")
 
 
 def add_lora(model: VideoModel, config: LoraConfig, started_from: str | None) -> None:
@@ -46,10 +40,11 @@ def add_lora(model: VideoModel, config: LoraConfig, started_from: str | None) ->
 def save_lora(model: VideoModel, state: dict[str, torch.Tensor], folder: Path) -> None:
     """Write the LoRA weights out of a transformer's full state dict."""
     transformer: Any = model.transformer
+    layers: dict[str, Any] = get_peft_model_state_dict(transformer, state_dict=state)
     adapter = transformer.peft_config["default"]
     CogVideoXLoraLoaderMixin.save_lora_weights(  # the same for Wan: keys begin with transformer.
         folder,
-        transformer_lora_layers=get_peft_model_state_dict(transformer, state_dict=state),
+        transformer_lora_layers=layers,
         transformer_lora_adapter_metadata=adapter.to_dict(),
     )
 

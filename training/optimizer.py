@@ -4,20 +4,9 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 
 import torch
-from pydantic import Field
 
-from curation.contract.config import Config
 from curation.contract.errors import BackendUnavailableError
-
-
-class OptimizerConfig(Config):
-    learning_rate: float = Field(gt=0)
-    betas: tuple[float, float] = (0.9, 0.999)
-    epsilon: float = Field(default=1e-8, gt=0)
-    weight_decay: float = Field(default=1e-4, ge=0)
-    warmup_steps: int = Field(default=100, ge=0, description="the rate rises linearly over them, then stays")
-    max_grad_norm: float = Field(default=1.0, gt=0, description="gradients are scaled down to this norm")
-    eight_bit: bool = Field(default=False, description="keep AdamW's moments in 8 bits (bitsandbytes, CUDA)")
+from training.config import OptimizerConfig
 
 
 def build_optimizer(config: OptimizerConfig, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:

@@ -1,24 +1,14 @@
 """How the model is spread over processes: copies that average gradients (DDP), or shards (FSDP2)."""
 
-from typing import Literal
-
 import torch
 from accelerate import Accelerator
-from pydantic import Field
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
-from curation.contract.config import Config
 from curation.contract.errors import UsageError
+from training.config import ParallelConfig
 from training.models.protocol import VideoModel
-
-
-class ParallelConfig(Config):
-    sharding: Literal["none", "fsdp"] = Field(
-        default="none", description="none: a copy in each process (DDP); fsdp: weights, gradients, moments in shards"
-    )
-    reshard_after_forward: bool = Field(default=True, description="fsdp: less memory for one more gathering a step")
 
 
 def distribute(model: VideoModel, config: ParallelConfig, accelerator: Accelerator) -> nn.Module:

@@ -43,7 +43,7 @@ class Throughput:
         self._flops += flops
 
     def report(self) -> dict[str, float]:
-        """samples_per_second over all processes, data_wait (share of the time), mfu (share of the peak, where known)."""
+        """samples_per_second of all processes, data_wait (share of the time), mfu (share of the peak, where known)."""
         seconds = max(time.perf_counter() - self._started, 1e-9)
         rates = {"samples_per_second": self._samples * self._processes / seconds, "data_wait": self._waited / seconds}
         if self._peak is not None:

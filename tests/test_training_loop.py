@@ -1,0 +1,231 @@
+"""The training loop on real clips: exact resume, preemption, several processes, LoRA, EMA, what is written."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import (
+    CogVideoXImageToVideoPipeline,
+    CogVideoXTransformer3DModel,
+    WanImageToVideoPipeline,
+    WanTransformer3DModel,
+)
+
+from curation.contract.errors import BackendUnavailableError, UsageError
+from training.config import load_config
+from training.loop import PreemptedError
+from training.metrics import read_metrics
+from training.models.tiny import save_tiny
+from training.run import run_training
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = (
+    "data.sizes=[[32,64]]",
+    "data.frames=[5]",
+    "validation.every=0",
+    "loop.trackers=[]",
+    "optimizer.warmup_steps=4",
+)
+
+
+@pytest.fixture
+def recipe(truth_run):
+    def get(*overrides, model="tiny-wan", stage="motion"):
+        return load_config(model, stage, [truth_run.uri], None, [*SMALL, *overrides])
+
+    return get
+
+
+def losses(output):
+    return {line["step"]: line["loss"] for line in read_metrics(output / "metrics.jsonl") if "loss" in line}
+
+
+def command(run, output, *overrides, model="tiny-wan", stage="motion"):
+    chosen = [argument for override in (*SMALL, *overrides) for argument in ("--set", override)]
+    return ["run", "--manifest", run.uri, "--model", model, "--stage", stage, "--output", str(output), *chosen]
+
+
+def launched(launcher, arguments):
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    return subprocess.Popen(
+        [sys.executable, *launcher, "-m", "training", *arguments],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_killed_and_resumed_is_as_if_nothing_had_happened(recipe, truth_run, tmp_path):
+    settings = ("loop.steps=20", "loop.accumulation=2", "loop.batch_size=1", "checkpoints.every=10", "ema.decay=0.9")
+    run_training(recipe(*settings), tmp_path / "straight")
+
+    killed = launched([], command(truth_run, tmp_path / "killed", *settings))
+    try:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "killed/checkpoints/step-00000010").exists() and time.monotonic() < deadline:
+            assert killed.poll() is None, killed.communicate()[0]
+            time.sleep(0.01)
+    finally:
+        killed.kill()
+        killed.communicate()
+    run_training(recipe(*settings), tmp_path / "killed")
+
+    assert len(losses(tmp_path / "straight")) == 20
+    assert losses(tmp_path / "killed") == losses(tmp_path / "straight")
+    for weights in ("transformer", "transformer_ema"):
+        files = [tmp_path / name / "checkpoints/latest" / weights for name in ("straight", "killed")]
+        straight, resumed = (WanTransformer3DModel.from_pretrained(file).state_dict() for file in files)
+        assert all(torch.equal(straight[name], resumed[name]) for name in straight)
+
+
+def test_a_signal_saves_and_stops_and_the_same_command_goes_on(recipe, tmp_path, monkeypatch):
+    config = recipe("loop.steps=6", "checkpoints.keep=1", model="tiny-cogvideox", stage="inout")
+    run_training(config, tmp_path / "straight")
+
+    update = torch.optim.AdamW.step
+    calls = []
+
+    def step_then_signal(self, *arguments, **options):
+        calls.append(update(self, *arguments, **options))
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        return calls[-1]
+
+    before = signal.getsignal(signal.SIGUSR1)
+    with monkeypatch.context() as patched, pytest.raises(PreemptedError, match="after step 3 of 6"):
+        patched.setattr(torch.optim.AdamW, "step", step_then_signal)
+        run_training(config, tmp_path / "stopped")
+    assert signal.getsignal(signal.SIGUSR1) is before
+    run_training(config, tmp_path / "stopped")
+    assert losses(tmp_path / "stopped") == losses(tmp_path / "straight")
+    kept = [path.name for path in (tmp_path / "stopped/checkpoints").iterdir() if not path.is_symlink()]
+    assert kept == ["step-00000006"]
+
+
+@pytest.mark.parametrize("sharding", ["none", "fsdp"])
+def test_two_processes_train_as_one_does(recipe, truth_run, tmp_path, sharding):
+    """The same global batch; then one process goes on from what two have saved."""
+    settings = ("checkpoints.every=3", "ema.decay=0.5", f"parallel.sharding={sharding}")
+    run_training(recipe("loop.steps=5", "loop.batch_size=2", *settings), tmp_path / "one")
+    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    both = launched(launcher, command(truth_run, tmp_path / "two", "loop.steps=3", "loop.batch_size=1", *settings))
+    output = both.communicate(timeout=200)[0]
+    assert both.returncode == 0, output
+    run_training(recipe("loop.steps=5", "loop.batch_size=2", *settings), tmp_path / "two")
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert list(two.values()) == pytest.approx(list(one.values()), rel=1e-5)
+    norms = [[line["grad_norm"] for line in read_metrics(tmp_path / name / "metrics.jsonl")] for name in ("one", "two")]
+    assert norms[1] == pytest.approx(norms[0], rel=1e-4)
+
+
+@pytest.mark.parametrize(("model", "stage"), [("tiny-wan", "inout"), ("tiny-cogvideox", "motion")])
+def test_stage_2_from_stage_1_and_lora_load_into_stock_pipelines(recipe, tmp_path, model, stage):
+    first = recipe("loop.steps=2", model=model)
+    run_training(first, tmp_path / "first")
+    start = f"model.transformer={tmp_path / 'first/checkpoints/latest'}"
+    adapted = recipe("loop.steps=3", "lora.rank=4", "optimizer.learning_rate=0.01", start, model=model, stage=stage)
+    run_training(adapted, tmp_path / "lora")
+
+    family = adapted.model.family
+    weights = tmp_path / "first/checkpoints/latest/transformer"
+    stock = {"wan": WanTransformer3DModel, "cogvideox": CogVideoXTransformer3DModel}[family].from_pretrained(weights)
+    plain = {name: tensor.clone() for name, tensor in stock.state_dict().items()}
+    pipelines = {"wan": WanImageToVideoPipeline, "cogvideox": CogVideoXImageToVideoPipeline}
+    pipeline = pipelines[family].from_pretrained(save_tiny(family, tmp_path / "base"), transformer=stock)
+    pipeline.load_lora_weights(tmp_path / "lora/checkpoints/latest/transformer")
+    pipeline.fuse_lora()
+    pipeline.unload_lora_weights()
+    changed = [name for name, tensor in stock.state_dict().items() if not torch.equal(tensor, plain[name])]
+    assert changed
+    assert all(".to_" in name for name in changed)
+
+    run_training(adapted.model_copy(update={"loop": adapted.loop.model_copy(update={"steps": 4})}), tmp_path / "lora")
+    assert len(losses(tmp_path / "lora")) == 4
+
+
+def test_validation_has_the_same_noise_each_time_and_shows_conditions(recipe, tmp_path):
+    overrides = ("validation.every=1", "loop.steps=1", "optimizer.learning_rate=1e-12", "loop.trackers=[tensorboard]")
+    run_training(recipe(*overrides, stage="inout"), tmp_path)
+    lines = [line for line in read_metrics(tmp_path / "metrics.jsonl") if "validation_loss" in line]
+    assert [line["step"] for line in lines] == [0, 1]
+    assert lines[0]["validation_loss"] == pytest.approx(lines[1]["validation_loss"], rel=1e-6)
+    assert len(list((tmp_path / "validation").glob("*.mp4"))) == 2
+    assert list((tmp_path / "logs").rglob("events.out.tfevents.*"))
+
+
+def test_gradients_are_clipped_as_configured_and_accumulated(recipe, tmp_path):
+    one = recipe("loop.steps=2", "loop.batch_size=2", "optimizer.max_grad_norm=0.01")
+    two = recipe("loop.steps=2", "loop.batch_size=1", "loop.accumulation=2", "optimizer.max_grad_norm=0.01")
+    run_training(one, tmp_path / "batch")
+    run_training(two, tmp_path / "accumulated")
+    assert losses(tmp_path / "accumulated") == pytest.approx(losses(tmp_path / "batch"), rel=1e-5)
+
+
+def test_what_does_not_fit_is_said(recipe, tmp_path):
+    with pytest.raises(UsageError, match="a LoRA cannot hold those weights"):
+        run_training(recipe("lora.rank=4"), tmp_path / "a")
+    with pytest.raises(BackendUnavailableError, match="pip install bitsandbytes"):
+        run_training(recipe("optimizer.eight_bit=true"), tmp_path / "b")
+    run_training(recipe("loop.steps=1"), tmp_path / "c")
+    with pytest.raises(UsageError, match="holds a run with another model"):
+        run_training(recipe(model="tiny-cogvideox"), tmp_path / "c")
+    with pytest.raises(UsageError, match="another data config"):
+        run_training(recipe("loop.steps=2", "data.frames=[9]"), tmp_path / "c")
+
+
+@pytest.mark.parametrize("model", ["wan2.2-5b", "cogvideox-5b", "tiny-wan", "tiny-cogvideox"])
+@pytest.mark.parametrize("stage", ["motion", "inout"])
+def test_recipes_are_valid(model, stage):
+    config = load_config(model, stage, ["somewhere"])
+    assert config.data.stage == stage
+    assert config.model.family in model.replace("wan2.2", "wan")
+
+
+def test_help_imports_nothing_heavy():
+    program = (
+        "import sys\n"
+        "sys.argv = ['training', 'run', '--help']\n"
+        "from training.__main__ import app\n"
+        "try:\n    app()\n"
+        "except SystemExit as stop:\n    assert stop.code == 0\n"
+        "heavy = {'torch', 'diffusers', 'transformers', 'accelerate', 'polars', 'ray'} & sys.modules.keys()\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+
+
+def test_usage_errors_are_one_line_and_code_2(tmp_path):
+    cases = {
+        ("--model", "tiny-wan", "--stage", "motion"): "no data: name a run of curation with --manifest",
+        ("--model", "wan", "--stage", "motion"): "unknown model 'wan'; models: wan2.2-5b",
+        (
+            "--model",
+            "tiny-wan",
+            "--stage",
+            "motion",
+            "--manifest",
+            "r",
+            "--set",
+            "loop.step=3",
+        ): "did you mean 'loop.steps'",
+    }
+    for arguments, said in cases.items():
+        result = subprocess.run(
+            [sys.executable, "-m", "training", "run", *arguments, "--output", str(tmp_path)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 2
+        assert len(result.stderr.strip().splitlines()) == 1
+        assert said in result.stderr
+    assert not json.dumps(list(tmp_path.iterdir()), default=str).count("config")

@@ -1,0 +1,47 @@
+"""`python -m training`: the command line. Heavy modules are imported inside the commands, so --help is instant."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from curation.contract.command_line import SetOption, VerboseOption, command_app, run_command, set_up_logging
+
+app = command_app("training", "Train video models whose objects enter and leave the frame, from curated manifests.")
+
+
+@app.callback()
+def main_options() -> None:
+    """Keeps `run` a command of its own while there is only one."""
+
+
+@app.command()
+def run(
+    model: Annotated[str, typer.Option(help="wan2.2-5b, cogvideox-5b, tiny-wan or tiny-cogvideox.")],
+    stage: Annotated[str, typer.Option(help="motion (trajectories) or inout (region box and ID reference).")],
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Checkpoints, metrics, videos; a rerun goes on there.")],
+    manifest: Annotated[
+        list[str] | None, typer.Option(metavar="RUN", help="Run folder of curation, a path or URI. Repeatable.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="F.yaml", help="YAML with changes to the recipe.")
+    ] = None,
+    set_: SetOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Train a model. For several GPUs: `accelerate launch -m training run ...`. Run it again to resume."""
+    set_up_logging(verbose)
+    from training.config import load_config
+
+    resolved = load_config(model, stage, manifest or [], config, set_ or [])  # before torch: mistakes show at once
+    from training.run import run_training
+
+    run_training(resolved, output)
+
+
+def main() -> None:
+    run_command(app)
+
+
+if __name__ == "__main__":
+    main()

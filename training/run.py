@@ -1,0 +1,55 @@
+"""`python -m training run`: from a config to a training run in this process, one of many or the only one."""
+
+import logging
+from pathlib import Path
+
+import yaml
+from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
+
+from curation.contract.errors import UsageError
+from curation.models.packages import require_package
+from training.config import TrainingConfig, dump_config
+from training.data.config import DataConfig
+from training.data.dataset import SampleDataset
+from training.data.feeder import Feeder, WorkerFeeder
+from training.data.schedule import Share
+from training.loop import train
+
+_SAME_RUN = ("model", "lora")
+
+
+def run_training(config: TrainingConfig, output: Path) -> None:
+    """Train in `output`, or go on there. `output`/config.yaml holds the resolved config.
+
+    Raises:
+        UsageError: `output` holds the run of another model.
+        BackendUnavailableError: a tracker is not installed.
+        CurationError: see `loop.train`.
+    """
+    for library in (diffusers_logging, transformers_logging):
+        library.disable_progress_bar()
+        library.set_verbosity_error()
+    logging.getLogger("training").setLevel(logging.INFO)  # progress is what one runs this for
+    for tracker in config.loop.trackers:
+        require_package(tracker, tracker, tracker)
+    _check_output(config, output)
+
+    def make_feeder(split: str, share: Share) -> Feeder:
+        data = DataConfig.model_validate({**config.data.model_dump(), "split": split})
+        return WorkerFeeder(SampleDataset(data), share, workers=config.loop.workers)
+
+    train(config, make_feeder, output)
+
+
+def _check_output(config: TrainingConfig, output: Path) -> None:
+    """Refuse to mix two models' runs, then write the config."""
+    path = output / "config.yaml"
+    if path.exists():
+        before = yaml.safe_load(path.read_text())
+        now = config.model_dump(mode="json")
+        changed = [section for section in _SAME_RUN if before[section] != now[section]]
+        if changed and any((output / "checkpoints").glob("step-*")):
+            raise UsageError(f"{output} holds a run with another {' and '.join(changed)}; choose another --output")
+    output.mkdir(parents=True, exist_ok=True)
+    path.write_text(dump_config(config))

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -51,10 +52,10 @@ def command(run, output, *overrides, model="tiny-wan", stage="motion"):
     return ["run", "--manifest", run.uri, "--model", model, "--stage", stage, "--output", str(output), *chosen]
 
 
-def launched(launcher, arguments):
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+def launched(arguments, **variables):
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"} | variables
     return subprocess.Popen(
-        [sys.executable, *launcher, "-m", "training", *arguments],
+        [sys.executable, "-m", "training", *arguments],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
@@ -67,7 +68,7 @@ def test_killed_and_resumed_is_as_if_nothing_had_happened(recipe, truth_run, tmp
     settings = ("loop.steps=20", "loop.accumulation=2", "loop.batch_size=1", "checkpoints.every=10", "ema.decay=0.9")
     run_training(recipe(*settings), tmp_path / "straight")
 
-    killed = launched([], command(truth_run, tmp_path / "killed", *settings))
+    killed = launched(command(truth_run, tmp_path / "killed", *settings))
     try:
         deadline = time.monotonic() + 120
         while not (tmp_path / "killed/checkpoints/step-00000010").exists() and time.monotonic() < deadline:
@@ -115,10 +116,17 @@ def test_two_processes_train_as_one_does(recipe, truth_run, tmp_path, sharding):
     """The same global batch; then one process goes on from what two have saved."""
     settings = ("checkpoints.every=3", "ema.decay=0.5", f"parallel.sharding={sharding}")
     run_training(recipe("loop.steps=5", "loop.batch_size=2", *settings), tmp_path / "one")
-    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
-    both = launched(launcher, command(truth_run, tmp_path / "two", "loop.steps=3", "loop.batch_size=1", *settings))
-    output = both.communicate(timeout=200)[0]
-    assert both.returncode == 0, output
+    arguments = command(truth_run, tmp_path / "two", "loop.steps=3", "loop.batch_size=1", *settings)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        together = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    processes = [launched(arguments, **together, RANK=rank, LOCAL_RANK=rank) for rank in ("0", "1")]
+    try:
+        outputs = [process.communicate(timeout=120)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0, 0], outputs
     run_training(recipe("loop.steps=5", "loop.batch_size=2", *settings), tmp_path / "two")
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert list(two.values()) == pytest.approx(list(one.values()), rel=1e-5)

@@ -111,6 +111,7 @@ class Checkpoints:
             save_lora(model, state, folder)
             return
         model.transformer.save_config(folder)
+        state = {name: _on_its_own(tensor) for name, tensor in state.items()}
         save_torch_state_dict(state, folder, filename_pattern=_WEIGHTS, max_shard_size="10GB")
 
     def _point_latest_at(self, checkpoint: Path) -> None:
@@ -128,6 +129,12 @@ def _state(model: VideoModel, optimizer: torch.optim.Optimizer, ema: Ema | None)
     if ema is not None:
         state["ema"] = ema.state_dict()
     return state
+
+
+def _on_its_own(tensor: torch.Tensor) -> torch.Tensor:
+    """A gathered tensor can be a view of a padded one, which safetensors refuses."""
+    whole = tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
+    return tensor if whole else tensor.clone()
 
 
 @contextmanager

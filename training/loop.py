@@ -57,6 +57,7 @@ def train(config: TrainingConfig, make_feeder: MakeFeeder, output: Path) -> None
     # 1. Where this process runs, and what it goes on from.
     loop = config.loop
     accelerator = Accelerator(
+        cpu=not torch.accelerator.is_available(),  # without it, processes on CPUs would not find each other
         mixed_precision=loop.precision,
         gradient_accumulation_steps=loop.accumulation,
         log_with=list(loop.trackers) or None,

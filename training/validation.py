@@ -93,7 +93,7 @@ def _beside(batch: Batch, generated: np.ndarray) -> list[np.ndarray]:
     x0, y0, x1, y1 = (int(value) for value in batch["region_box"][0])
     rows = []
     for source, trajectory, made in zip(batch["video"][0], batch["trajectory"][0], generated, strict=True):
-        boxed = [np.ascontiguousarray(source), np.ascontiguousarray(made)]
+        boxed = [np.array(source, order="C"), np.array(made, order="C")]  # copies: the batch is used again
         for picture in boxed:
             cv2.rectangle(picture, (x0, y0), (x1 - 1, y1 - 1), _BOX_COLOUR, 2)
         rows.append(np.concatenate([boxed[0], np.asarray(trajectory), boxed[1]], axis=1))

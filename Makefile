@@ -7,12 +7,19 @@ BIN := $(VENV)/bin
 DEMO := .demo
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow lint format lock clean
+.PHONY: demo train-smoke test test-slow lint format lock clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/python -m eval.labels.demo_clips $(DEMO)/clips --cache $(DEMO)/cache
 	$(BIN)/python -m curation run --input $(DEMO)/clips --output $(DEMO)/run
 	$(BIN)/python -m curation report $(DEMO)/run
+
+# Trains tiny models through both stages on the demo's clips, on the CPU: stop, resume, reload, sample.
+train-smoke: $(VENV)/.runtime
+	$(BIN)/python -m eval.labels.demo_clips $(DEMO)/clips --cache $(DEMO)/cache
+	$(BIN)/python -m curation run --input $(DEMO)/clips --output $(DEMO)/run
+	rm -rf $(DEMO)/training
+	$(BIN)/python -m training.smoke --manifest $(DEMO)/run --output $(DEMO)/training
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest

@@ -3,7 +3,7 @@
 import difflib
 import hashlib
 import json
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -38,7 +38,9 @@ def parse_config(model: type[T], data: dict[str, Any], origin: str) -> T:
             if item["type"] == "extra_forbidden":
                 problems.append(_unknown_key(model, item["loc"], path))
             elif item["type"] == "value_error":
-                problems.append(f"{path}: {item['msg'].removeprefix('Value error, ')}")
+                problems.append(f"{path}: {item['msg'].removeprefix('Value error, ')}".removeprefix(": "))
+            elif item["type"] == "missing":
+                problems.append(f"{path}: is missing")
             elif item["type"] == "model_type":
                 problems.append(f"{path}: this is a section, set one of its keys, got {item['input']!r}")
             else:
@@ -56,11 +58,16 @@ def _unknown_key(model: type[Config], location: tuple[int | str, ...], path: str
 
 
 def _known_keys(model: type[Config], parents: tuple[int | str, ...]) -> list[str]:
-    """Field names of the (sub)model that the keys `parents` lead to."""
+    """Field names of the (sub)model that the keys and list positions `parents` lead to."""
     current: type[BaseModel] = model
     for part in parents:
-        field = current.model_fields.get(str(part))
-        annotation = field.annotation if field else None
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            current = annotation
+        field = current.model_fields.get(str(part))  # none for a position in a list
+        current = _model_inside(field.annotation if field else None) or current
     return list(current.model_fields)
+
+
+def _model_inside(annotation: Any) -> type[BaseModel] | None:
+    """The model that an annotation names, also as one of a list or of several choices."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model_inside, get_args(annotation))), None)

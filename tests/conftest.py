@@ -281,3 +281,14 @@ def _describe_truth(rows: dict[str, list[dict[str, Any]]], name: str, clip: Rend
     for level, item in (("video", name), ("clip", clip_id), ("object", object_id), ("sample", sample["sample_id"])):
         verdict = {"item_id": item, "level": level, "stage": "samples", "rule": "kept", "kept": True}
         rows["verdicts"].append(verdict | {"reason": "reaches samples"})
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Tiny networks on one thread: several only wait for each other, and for whatever else runs on the machine."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

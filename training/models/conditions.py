@@ -14,6 +14,7 @@ class Conditions:
         first_frame: [B, C, 1, h, w] of the first frame, black outside the region box.
         trajectory: [B, C, f, h, w] of the trajectory video.
         identity: [B, C, 1, h, w] of the ID reference (a black picture where a sample has none); None in stage motion.
+            Inference may give several, [B, C, N, h, w].
     """
 
     text: torch.Tensor

@@ -106,11 +106,11 @@ class Wan:
 
 
 def join_conditions(noisy: torch.Tensor, conditions: Conditions) -> torch.Tensor:
-    """The transformer's input: [B, 2C, f (+ 1 with an ID), h, w]. The ID's trajectory channels are 0."""
+    """The transformer's input: [B, 2C, f (+ the ID's), h, w]. The ID's trajectory channels are 0."""
     trajectory = conditions.trajectory
     if conditions.identity is not None:
         noisy = torch.cat([noisy, conditions.identity], dim=2)
-        trajectory = functional.pad(trajectory, (0, 0, 0, 0, 0, 1))
+        trajectory = functional.pad(trajectory, (0, 0, 0, 0, 0, conditions.identity.shape[2]))
     return torch.cat([noisy, trajectory], dim=1)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -52,3 +53,10 @@ def test_a_failure_leaves_no_file(tmp_path: Path) -> None:
 def test_ffmpegs_message_is_passed_on(tmp_path: Path) -> None:
     with pytest.raises(CurationError, match="No such file or directory"):
         write_mp4(tmp_path / "missing" / "out.mp4", pictures(640, 360, 30), Fraction(25))
+
+
+def test_metadata_comes_back_whatever_is_in_it_and_however_long(tmp_path: Path) -> None:
+    metadata = {"title": 'a = b; # c \\ "d"\nß', "comment": "0123456789" * 30_000}
+    write_mp4(tmp_path / "out.mp4", pictures(64, 32, 2), Fraction(12), metadata=metadata)
+    with av.open(tmp_path / "out.mp4") as container:
+        assert {key: container.metadata[key] for key in metadata} == metadata

@@ -255,11 +255,12 @@ MANIFEST_COLUMNS: dict[str, list[Column]] = {
 }
 
 
-def _schema(manifest: str, columns: list[Column]) -> pa.Schema:
+def make_schema(manifest: str, columns: list[Column]) -> pa.Schema:
+    """The schema of a manifest, with docs and units in its fields' metadata."""
     fields = [
         pa.field(column.name, column.type, metadata={"doc": column.doc, "unit": column.unit}) for column in columns
     ]
     return pa.schema(fields, metadata={"manifest": manifest, "contract_version": CONTRACT_VERSION})
 
 
-SCHEMAS: dict[str, pa.Schema] = {name: _schema(name, columns) for name, columns in MANIFEST_COLUMNS.items()}
+SCHEMAS: dict[str, pa.Schema] = {name: make_schema(name, columns) for name, columns in MANIFEST_COLUMNS.items()}

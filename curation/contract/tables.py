@@ -16,20 +16,23 @@ Tables = dict[str, pa.Table]
 """Manifest name to table; a stage reads some of these and returns those that it writes."""
 
 
-def table(manifest: str, records: Iterable[Mapping[str, Any]]) -> pa.Table:
+def table(manifest: str, records: Iterable[Mapping[str, Any]], schema: pa.Schema | None = None) -> pa.Table:
     """Records as a table of the manifest's exact schema; absent columns become null.
+
+    Args:
+        schema: of a manifest that is not curation's.
 
     Raises:
         ValueError: a record has a column that the manifest does not declare.
     """
-    schema = SCHEMAS[manifest]
+    declared: pa.Schema = SCHEMAS[manifest] if schema is None else schema
     rows = list(records)
     for row in rows:
-        unknown = row.keys() - set(schema.names)
+        unknown = row.keys() - set(declared.names)
         if unknown:
             raise ValueError(f"manifest {manifest!r} has no column {sorted(unknown)}")
-    columns = [_to_arrow([row.get(field.name) for row in rows], field.type) for field in schema]
-    return pa.Table.from_arrays(columns, schema=schema)
+    columns = [_to_arrow([row.get(field.name) for row in rows], field.type) for field in declared]
+    return pa.Table.from_arrays(columns, schema=declared)
 
 
 def records(data: pa.Table) -> list[dict[str, Any]]:

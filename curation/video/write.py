@@ -5,7 +5,7 @@ import itertools
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import IO
@@ -17,13 +17,20 @@ import numpy as np
 from curation.contract.errors import CurationError
 
 
-def write_mp4(path: str | Path, frames: Iterable[np.ndarray], fps: Fraction, crf: int = 18) -> None:
+def write_mp4(
+    path: str | Path,
+    frames: Iterable[np.ndarray],
+    fps: Fraction,
+    crf: int = 18,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
     """Encode frames as H.264, yuv420p, BT.709, under a temporary name that becomes `path` when the file is whole.
 
     Args:
         frames: uint8 [H, W, 3] RGB, all of one size; an odd side is made even by repeating its last row or column.
         fps: frames per second.
         crf: x264's constant rate factor; 18 looks lossless.
+        metadata: of the file; mp4 keeps title, artist, comment, description and a few others.
 
     Raises:
         CurationError: FFmpeg failed, with what it said.
@@ -32,21 +39,25 @@ def write_mp4(path: str | Path, frames: Iterable[np.ndarray], fps: Fraction, crf
     path = Path(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with tempfile.TemporaryFile() as messages:
-            _encode(partial, frames, fps, crf, messages)
+        with tempfile.TemporaryFile() as messages, tempfile.NamedTemporaryFile("w", encoding="utf-8") as described:
+            described.write(_ffmetadata(metadata or {}))
+            described.flush()
+            _encode(partial, frames, fps, crf, described.name, messages)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _encode(path: Path, frames: Iterable[np.ndarray], fps: Fraction, crf: int, messages: IO[bytes]) -> None:
+def _encode(
+    path: Path, frames: Iterable[np.ndarray], fps: Fraction, crf: int, metadata_file: str, messages: IO[bytes]
+) -> None:
     remaining = iter(frames)
     first = next(remaining, None)
     if first is None:
         raise ValueError("no frames to write")
     height, width, _ = first.shape
     bottom, right = height % 2, width % 2
-    command = _command(path, width + right, height + bottom, fps, crf)
+    command = _command(path, width + right, height + bottom, fps, crf, metadata_file)
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=messages)
     assert process.stdin is not None
     try:
@@ -68,7 +79,7 @@ def _encode(path: Path, frames: Iterable[np.ndarray], fps: Fraction, crf: int, m
             process.stdin.close()
 
 
-def _command(path: Path, width: int, height: int, fps: Fraction, crf: int) -> list[str]:
+def _command(path: Path, width: int, height: int, fps: Fraction, crf: int, metadata_file: str) -> list[str]:
     stream = (
         ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", r=str(fps))
         .filter("scale", out_color_matrix="bt709", out_range="tv")
@@ -82,12 +93,23 @@ def _command(path: Path, width: int, height: int, fps: Fraction, crf: int) -> li
             color_primaries="bt709",
             color_trc="bt709",
             color_range="tv",
+            map_metadata=1,
             movflags="+faststart",
             loglevel="error",
         )
         .overwrite_output()
     )
-    return [str(part) for part in ffmpeg.compile(stream, cmd=imageio_ffmpeg.get_ffmpeg_exe())]
+    command = [str(part) for part in ffmpeg.compile(stream, cmd=imageio_ffmpeg.get_ffmpeg_exe())]
+    # A second input without streams, which ffmpeg-python cannot express. A file, since arguments are of limited length.
+    after_pictures = command.index("pipe:") + 1
+    return [*command[:after_pictures], "-f", "ffmetadata", "-i", metadata_file, *command[after_pictures:]]
+
+
+def _ffmetadata(metadata: Mapping[str, str]) -> str:
+    """FFmpeg's text form of metadata (its manual, "Metadata")."""
+    escape = str.maketrans({char: "\\" + char for char in "=;#\\\n"})
+    lines = [f"{key.translate(escape)}={value.translate(escape)}" for key, value in metadata.items()]
+    return "\n".join([";FFMETADATA1", *lines, ""])
 
 
 def _failure(path: Path, messages: IO[bytes]) -> str:

@@ -1,0 +1,87 @@
+"""How a model is placed where memory is short, and what makes it faster.
+
+What the 5B models need in bfloat16: transformer 10 GB, Wan's text encoder 11.4 GB, CogVideoX's 9.5 GB, VAE below 2 GB,
+and working memory for 23,000 tokens and for the VAE's frames at 704x1280. Presets are combinations of diffusers' means:
+
+    24gb    parts move to the GPU one after the other (model CPU offload); the VAE works in tiles
+    16gb    transformer and text encoder move block by block (group offload); the VAE works in tiles
+    12gb    as 16gb, and the transformer's weights are kept as 8-bit floats and computed with in bfloat16
+
+The means of 16gb and 12gb, step cache and compilation run in our tests on tiny models, where they change no or few
+values; on GPUs of these sizes no preset has been measured yet, nor any of them together with compilation.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+
+from curation.contract.config import Config
+from curation.contract.errors import UsageError
+
+# px; diffusers' defaults for the published models.
+_TILE = {
+    "AutoencoderKLWan": {"tile_sample_min_height": 256, "tile_sample_min_width": 256},
+    "AutoencoderKLCogVideoX": {"tile_sample_min_height": 240, "tile_sample_min_width": 360},
+}
+
+Memory = Literal["24gb", "16gb", "12gb"]
+
+
+class LoadConfig(Config):
+    """How a model is loaded. None of it is part of a request: other machines may need another."""
+
+    memory: Memory | None = Field(default=None, description="size of the GPU; null: everything fits")
+    step_cache: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="first-block cache: skip the rest of a step when its first block changed by less than this share; "
+        "0.05 is careful, 0.2 fast",
+    )
+    compile: bool = Field(
+        default=False, description="compile the transformer's blocks by torch.compile: minutes once, faster steps after"
+    )
+    transformer: str | None = Field(
+        default=None, description="other weights: a checkpoint, a published folder, or a hub repository"
+    )
+    lora: Path | None = Field(default=None, description="LoRA weights in diffusers' layout: a file or a folder")
+
+
+def place(pipeline: Any, config: LoadConfig, device: torch.device) -> None:
+    """Put a pipeline on the device as the preset says, and switch step cache and compilation on.
+
+    Raises:
+        UsageError: 24gb without a GPU.
+    """
+    if config.step_cache is not None:
+        from diffusers.hooks.first_block_cache import FirstBlockCacheConfig
+
+        pipeline.transformer.enable_cache(FirstBlockCacheConfig(threshold=config.step_cache))
+    if config.compile:
+        # Block by block: they are all alike, so one compilation serves them, and hooks stay outside.
+        pipeline.transformer.compile_repeated_blocks()
+    if config.memory is None:
+        pipeline.to(device)
+        return
+    # In tiles of the model's own VAE, also where another, made for smaller canvases, would make smaller ones.
+    pipeline.vae.enable_tiling(**_TILE[type(pipeline.vae).__name__])
+    pipeline.vae.enable_slicing()
+    if config.memory == "24gb":
+        if device.type == "cpu":
+            raise UsageError("--memory 24gb: there is no GPU here to move parts to; leave it out")
+        pipeline.enable_model_cpu_offload(device=device)
+        return
+    if config.memory == "12gb":
+        pipeline.transformer.enable_layerwise_casting(
+            storage_dtype=torch.float8_e4m3fn, compute_dtype=pipeline.transformer.dtype
+        )
+    pipeline.enable_group_offload(
+        onload_device=device,
+        offload_type="block_level",
+        num_blocks_per_group=1,
+        use_stream=device.type == "cuda",
+        exclude_modules=["vae"],
+    )
+    pipeline.vae.to(device)

@@ -146,6 +146,15 @@ def test_detections_are_single_objects(scene, clip_frames):
     assert all(0 <= d.score <= 1 and d.label == "object" for d in found)
 
 
+def test_a_small_thing_that_goes_fast_is_detected(scene, clip_frames):
+    clip, _ = clip_frames(scene("still", frames=24))
+    for index in range(4, 20):
+        clip.frames[index, 90:100, 18 * index : 18 * index + 10] = (230, 40, 200)
+    clip.cache.clear()
+    found = build_detector(ObjectsConfig()).detect(clip, [6, 9, 12])
+    assert [len(detections) for detections in found.values()] == [1, 1, 1]
+
+
 @pytest.mark.parametrize("name", ["pan", "roll", "zoom"])
 def test_the_camera_path_brings_frames_onto_one_another(scene, clip_frames, name):
     rendered = scene(name, frames=48)

@@ -111,12 +111,15 @@ class RestFinder:
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         self._known: dict[int, np.ndarray] = {}
 
+    def neighbours(self, index: int) -> list[int]:
+        """The frames that frame `index` is compared with."""
+        return sorted({max(0, index - self._gap), min(len(self._gray) - 1, index + self._gap)} - {index})
+
     def moving(self, index: int) -> np.ndarray:
         """uint8 [h, w]: 255 where something moves in frame `index`."""
         if index not in self._known:
-            before, after = max(0, index - self._gap), min(len(self._gray) - 1, index + self._gap)
             moving = np.zeros(self._small[::-1], bool)
-            for other in {before, after} - {index}:
+            for other in self.neighbours(index):
                 moving |= self._moves(index, other)
             grown = cv2.dilate(moving.astype(np.uint8) * 255, np.ones((7, 7), np.uint8))
             size = (self._gray.shape[2], self._gray.shape[1])

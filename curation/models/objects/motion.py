@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from curation.contract.config import Config
-from curation.models.objects.motion_model import LIKELY, mask_motion, motion_model
+from curation.models.objects.motion_model import LIKELY, MotionModel, mask_motion, motion_model
 from curation.models.objects.protocol import Detection
 from curation.video.media import ClipFrames
 
@@ -38,7 +38,8 @@ class MotionDetector:
         for index in frames:
             following = index + 1 if index + 1 < clip.length else index - 1
             flow = model.flow(index, following) if clip.length > 1 else np.zeros((1, 1, 2), np.float16)
-            found[index] = self._in_frame(model.evidence[index], model.moving(index), flow)
+            moving = model.moving(index) | _arriving(model, index)
+            found[index] = self._in_frame(model.evidence[index], moving, flow)
         return found
 
     def _in_frame(self, evidence: np.ndarray, moving: np.ndarray, flow: np.ndarray) -> list[Detection]:
@@ -59,6 +60,24 @@ class MotionDetector:
             score = float(np.minimum(evidence[mask], 2 * LIKELY).mean()) / (2 * LIKELY)
             found.append((area, Detection(mask, "object", min(1.0, score))))
         return [detection for _, detection in sorted(found, key=lambda item: -item[0])]
+
+
+def _arriving(model: MotionModel, index: int) -> np.ndarray:
+    """uint8 [h, w], 255 where there is foreground that was not at its place in the scene before, or will not be.
+
+    Dense flow is blind to small things that go fast.
+    """
+    likely = model.evidence[index] >= LIKELY
+    height, width = likely.shape
+    arriving = np.zeros(likely.shape, bool)
+    for other in model.neighbours(index):
+        there = (model.evidence[other] >= LIKELY).astype(np.uint8)
+        if not model.path.still:  # outside of the other frame nobody knows
+            there = cv2.warpPerspective(
+                there, model.path.between(other, index), (width, height), flags=cv2.INTER_NEAREST, borderValue=1
+            )
+        arriving |= likely & (cv2.dilate(there, np.ones((5, 5), np.uint8)) == 0)
+    return arriving.astype(np.uint8) * 255
 
 
 def _joined(labels: np.ndarray, stats: np.ndarray, flow: np.ndarray) -> np.ndarray:

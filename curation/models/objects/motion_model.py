@@ -44,6 +44,10 @@ class MotionModel:
         """uint8 [h, w], 255 where something moves relative to the camera's motion in frame `index`."""
         return self._rest.moving(index)
 
+    def neighbours(self, index: int) -> list[int]:
+        """The frames, one before and one after where there are any, that tell what is at rest in frame `index`."""
+        return self._rest.neighbours(index)
+
     def flow(self, index: int, other: int) -> np.ndarray:
         """float16 [fh, fw, 2]: motion in working px from frame `index` to frame `other`, on a coarse grid."""
         if (index, other) not in self._flows:

@@ -142,8 +142,8 @@ class ObjectsOverClip(ClipStage):
 
     def _finished(self, clip: ClipFrames, tubes: list[tuple[MaskTube, Detection]]) -> list[tuple[MaskTube, Detection]]:
         """One tube for each object, largest first."""
+        tubes = without_scenery(clip, tubes)  # first: an object that goes with a pole for a while is no piece of it
         tubes = join_tubes(clip, join_pieces(clip, tubes), self._config.join_seconds)
-        tubes = without_scenery(clip, tubes)
         tubes.sort(key=lambda tube: -mask_extents(tube[0]).areas.sum())
         tubes = tubes[: self._config.max_objects]
         return [(self._sharpened(clip, masks), detection) for masks, detection in tubes]

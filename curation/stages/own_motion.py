@@ -5,6 +5,7 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
+from curation.contract.mask_tube import Masks
 from curation.models.objects.motion_model import motion_model
 from curation.stages.clip_masks import Extents
 from curation.video.media import ClipFrames
@@ -22,7 +23,7 @@ _LEAST_CORE = 0.25  # of the mask that is left without its edge, for the edge to
 _BETTER = 0.85  # the picture must fit this much better where the mask went than where the ground went
 
 
-def carried_share(clip: ClipFrames, masks: np.ndarray, extents: Extents) -> float:
+def carried_share(clip: ClipFrames, masks: Masks, extents: Extents) -> float:
     """Share of frame pairs, 0..1, in which the picture inside the mask goes at least half the mask's way.
 
     The picture in the mask of one frame is looked for in a later one, between where the ground has carried it and

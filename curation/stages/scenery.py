@@ -3,7 +3,8 @@
 What stands still at another depth goes a fixed share further than the ground, along the ground's own way, whatever the
 camera does. A single thing that does so may still be an object that happens to move against the camera; several with
 the same share, or one that spans the frame, are scenery (plane plus parallax: Irani and Anandan 1998, section 3). Where
-there is such scenery, what goes no further than it along the ground's way is a piece of it.
+there is such scenery, what goes no further than it along the ground's way is a piece of it, and so is what seldom takes
+its picture along: masks slip along the edges of scenery.
 """
 
 import numpy as np
@@ -12,7 +13,7 @@ from curation.contract.mask_tube import Masks, MaskTube
 from curation.models.objects.motion_model import motion_model
 from curation.models.objects.protocol import Detection
 from curation.stages.clip_masks import Extents, mask_extents
-from curation.stages.own_motion import misses, reach_frames, thinned
+from curation.stages.own_motion import carried_share, misses, reach_frames, thinned
 from curation.video.media import ClipFrames
 
 _STEP_PX = 16.0  # the ground's way between two frames that are compared: shares come in whole pixels of it
@@ -23,6 +24,7 @@ _ASIDE = 0.2  # way across the ground's, as a share of the ground's way
 _AS_GOOD = 1.2  # times the best fit's squared difference that a fit along the ground's way may have
 _ASTRAY = 0.4  # share of the pairs of frames that may say something else
 _LEAST_SHARE = 0.08  # nearer than the ground by this much
+_CARRIED = 0.5  # of the pairs of frames in which an object's picture goes along with its masks, at least
 _SPAN = 0.6  # of the frame's width or height that only scenery takes
 
 
@@ -41,7 +43,10 @@ def without_scenery(clip: ClipFrames, tubes: list[tuple[MaskTube, Detection]]) -
     kept = []
     for tube, outline, shares, share in zip(tubes, extents, ways, steady, strict=True):
         spans = share is not None and _spans(clip, outline)
-        if not spans and not (layers and _within_depth(shares, max(layers))):
+        slips = bool(layers) and (
+            _within_depth(shares, max(layers)) or carried_share(clip, tube[0], outline) < _CARRIED
+        )
+        if not spans and not slips:
             kept.append(tube)
     return kept
 

@@ -155,6 +155,15 @@ def test_a_small_thing_that_goes_fast_is_detected(scene, clip_frames):
     assert [len(detections) for detections in found.values()] == [1, 1, 1]
 
 
+def test_foreground_comes_in_regions(scene, clip_frames):
+    clip, _ = clip_frames(scene("handheld_cross", frames=24))
+    for evidence in motion_model(clip).evidence:
+        likely = (evidence >= LIKELY).astype(np.uint8)
+        solid = cv2.erode(likely, cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))) > 0
+        count, labels = cv2.connectedComponents(likely, connectivity=4)
+        assert set(np.unique(labels[solid])) - {0} == set(range(1, count))
+
+
 @pytest.mark.parametrize("name", ["pan", "roll", "zoom"])
 def test_the_camera_path_brings_frames_onto_one_another(scene, clip_frames, name):
     rendered = scene(name, frames=48)

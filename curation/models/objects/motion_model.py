@@ -33,7 +33,7 @@ class MotionModel:
         for index in range(clip.length):
             departure, shadow = background.evidence(index)
             weak = np.minimum(departure // _SHADOW_SHARE, LIKELY - 1)
-            self.evidence[index] = np.where(shadow, weak, departure)
+            self.evidence[index] = _without_specks(np.where(shadow, weak, departure))
         factor = min(1.0, _FLOW_SIDE / max(clip.width, clip.height))
         self._flow_size = (max(16, round(clip.width * factor)), max(16, round(clip.height * factor)))
         self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
@@ -63,6 +63,19 @@ class MotionModel:
         if index not in self._small:
             self._small[index] = cv2.resize(self.gray[index], self._flow_size, interpolation=cv2.INTER_AREA)
         return self._small[index]
+
+
+def _without_specks(evidence: np.ndarray) -> np.ndarray:
+    """Evidence (uint8 [h, w]) that is likely only in regions that hold a cross of 3 x 3 px, and else just possible.
+
+    A background of fine texture never fits everywhere, and specks around an object are taken for others that touch it.
+    """
+    likely = (evidence >= LIKELY).astype(np.uint8)
+    solid = cv2.erode(likely, cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)))
+    count, labels = cv2.connectedComponents(likely, connectivity=4)
+    labels = np.asarray(labels, np.intp)
+    holds = np.bincount(labels[solid > 0], minlength=count) > 0
+    return np.where((likely > 0) & ~holds[labels], np.uint8(LIKELY - 1), evidence)
 
 
 def motion_model(clip: ClipFrames) -> MotionModel:

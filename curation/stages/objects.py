@@ -124,7 +124,7 @@ class ObjectsOverClip(ClipStage):
         taken = np.zeros(clip.gray.shape, bool)
         refused = np.zeros(clip.gray.shape, bool)
         prompts = 0
-        for frame in grid:
+        for frame in sorted(grid, key=lambda frame: -_lengths(detections[frame])):
             for detection in detections[frame]:
                 area = np.count_nonzero(detection.mask)
                 free = detection.mask & ~taken[frame]
@@ -225,6 +225,11 @@ def _centred(mask: np.ndarray) -> np.ndarray:
 def _padded(mask: np.ndarray, height: int, width: int) -> np.ndarray:
     y, x = (height - mask.shape[0]) // 2, (width - mask.shape[1]) // 2
     return np.pad(mask, ((y, y), (x, x)))
+
+
+def _lengths(detections: Sequence[Detection]) -> float:
+    """Sum of the square roots of their areas: large where objects are whole, and apart rather than in one piece."""
+    return sum(float(np.sqrt(np.count_nonzero(detection.mask))) for detection in detections)
 
 
 def _solid(mask: np.ndarray) -> np.ndarray:

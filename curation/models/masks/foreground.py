@@ -303,10 +303,10 @@ class _Follower:
         count, labels, stats, _ = cv2.connectedComponentsWithStats(everything)
         area = float(mine.sum())
         close = np.bincount(labels[cv2.dilate(mine, np.ones((9, 9), np.uint8)) > 0], minlength=count)
-        for label in np.flatnonzero(close[1:]) + 1:
+        for label in range(1, count):
             size = stats[label, cv2.CC_STAT_AREA]
             loose = size < max(24, 0.04 * area)
-            if not loose and size < 0.6 * area:
+            if not loose and close[label] and size < 0.6 * area:
                 own = self._motion(index, window, mine)
                 apart = own - self._motion(index, window, (labels == label).astype(np.uint8))
                 speed = float(np.hypot(*own))

@@ -23,7 +23,7 @@ _PIECE_GAP = 0.12  # gap between pieces of one object, in lengths of the longer 
 _PIECE_WANDER = 0.25  # how far pieces may shift against one another, in the same lengths
 _RIGID_GAP = 0.5  # the same two for pieces of which the picture, too, goes one way
 _RIGID_WANDER = 0.15
-_OVERLAP = 6  # frames in which both tubes may be seen: masks at the edge of the gap are unsure
+_OVERLAP = 12  # frames in which both tubes may be seen: masks at the edge of the gap are unsure
 
 Tube = tuple[MaskTube, Detection]
 """Masks over the clip, and the detection they began with."""

@@ -16,6 +16,7 @@ _LOOK = 12  # frames on either side of the gap that the motion is taken from
 _LOOK_SECONDS = (
     1.5  # on either side of the gap, of which the largest masks show size and colours: ends are often half hidden
 )
+_NEAR = 1.3  # how far the middle may be off, in square roots of the area: at the ends a part is often hidden
 _DRIFT = 0.5  # how much less sure the place is after each second, in square roots of the area
 _INWARDS = 0.3  # px per frame away from the border it touches, at which an object does not cross it
 _TOGETHER = 0.55  # share of the frames of either that pieces of one object must share
@@ -186,7 +187,7 @@ def _same(clip: ClipFrames, before: _End, after: _End, longest: int) -> float:
         near = np.linalg.norm(back.centre - gone.centre) <= 1.5 * size
     else:
         expected = gone.centre + gone.velocity * gap
-        sure = size * (1 + _DRIFT * max(0, gap) / float(clip.fps))
+        sure = size * (_NEAR + _DRIFT * max(0, gap) / float(clip.fps))
         between = np.linalg.norm(back.centre - gone.centre) <= sure
         near = between or np.linalg.norm(back.centre - expected) <= sure + 0.3 * np.linalg.norm(gone.velocity) * gap
     likeness = float(np.sqrt(gone.colours * back.colours).sum())

@@ -250,6 +250,7 @@ class _Follower:
             other = carried(memory.other, old, moved, window)
         known = cv2.dilate(other, _SQUARE_5)
         self._carry(moved, window)
+        memory.other = other
         new = np.asarray(self._likely(self._index, window) & self._free(window) & (1 - known), np.uint8)
         new = cv2.morphologyEx(new, cv2.MORPH_OPEN, _SQUARE_3)
         count, labels, stats, _ = cv2.connectedComponentsWithStats(new)
@@ -273,7 +274,7 @@ class _Follower:
         memory = self._memory
         frame = memory.window.of(self._clip.frames[self._index])
         memory.visible = found
-        memory.other = self._rivals(self._index, memory.window, found)
+        memory.other = self._rivals(self._index, memory.window, found, memory.other if contested else None)
         memory.leaving = self._is_leaving(found)
         seen = found > 0
         if contested:
@@ -292,10 +293,11 @@ class _Follower:
         if area > 0.5 * memory.area:
             memory.colours = 0.9 * memory.colours + 0.1 * colour_histogram(frame, found)
 
-    def _rivals(self, index: int, window: Window, mine: np.ndarray) -> np.ndarray:
+    def _rivals(self, index: int, window: Window, mine: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
         """uint8 [h, w]: foreground that is something else: not a sliver at the object's edge, nor a loose piece of it.
 
-        A loose piece is close to the object, smaller, and moves as it does.
+        A loose piece is close to the object, smaller, and moves as it does. What was `known` (uint8 [h, w]) as
+        something else while it touched the object stays so: there the flow of one spreads into the other.
         """
         everything = np.asarray(self._likely(index, window) & (1 - cv2.dilate(mine, _SQUARE_3)), np.uint8)
         if not everything.any():
@@ -303,10 +305,11 @@ class _Follower:
         count, labels, stats, _ = cv2.connectedComponentsWithStats(everything)
         area = float(mine.sum())
         close = np.bincount(labels[cv2.dilate(mine, np.ones((9, 9), np.uint8)) > 0], minlength=count)
+        stood = np.bincount(labels[known > 0], minlength=count) if known is not None else np.zeros(count)
         for label in range(1, count):
             size = stats[label, cv2.CC_STAT_AREA]
             loose = size < max(24, 0.04 * area)
-            if not loose and close[label] and size < 0.6 * area:
+            if not loose and close[label] and size < 0.6 * area and stood[label] < 0.5 * size:
                 own = self._motion(index, window, mine)
                 apart = own - self._motion(index, window, (labels == label).astype(np.uint8))
                 speed = float(np.hypot(*own))

@@ -118,7 +118,8 @@ class _Follower:
             found, contested = (None, False) if hidden else self._next()
             if not hidden:
                 memory.apart = not contested
-            if found is None and not contested:  # hidden, or faster than its flow says
+            # Hidden, or faster than its flow says; what goes out by the border does not come to lie inside at once.
+            if found is None and not contested and not memory.leaving:
                 found, contested = self._reappeared(hidden), True
             if found is not None:
                 hidden = 0

@@ -1,10 +1,13 @@
 """Mask tracking: both ways from a prompt, past other objects, and away over the border."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
 from curation.models.masks import MasksConfig, build_masks
 from curation.models.masks.protocol import MaskPrompt
+from curation.video.media import ClipFrames
 
 _NO_POINTS = np.zeros((0, 2), np.float32)
 
@@ -63,3 +66,21 @@ def test_an_empty_prompt_gives_empty_masks(scene, clip_frames):
     clip, _ = clip_frames(scene("still", frames=12))
     empty = np.zeros((clip.height, clip.width), bool)
     assert not build_masks(MasksConfig()).propagate(clip, MaskPrompt(3, empty, _NO_POINTS)).any()
+
+
+def test_what_went_out_by_the_border_is_not_found_again_inside():
+    """A square leaves to the right; in the frame after, one that looks the same begins to move beside that place."""
+    wall = np.random.default_rng(0).integers(60, 140, (9, 16, 3)).repeat(10, 0).repeat(10, 1).astype(np.uint8)
+    frames = np.stack([wall] * 40)
+    truth = np.zeros(frames.shape[:3], bool)
+    for frame in range(25):
+        truth[frame, 30:54, 60 + 4 * frame : 84 + 4 * frame] = True
+    gone = int(np.flatnonzero(truth.any(axis=(1, 2)))[-1]) + 1
+    alike = np.zeros_like(truth)
+    for frame in range(gone, 40):
+        alike[frame, 30:54, 124 - 4 * (frame - gone) : 148 - 4 * (frame - gone)] = True
+    frames[truth | alike] = (200, 40, 40)
+    clip = ClipFrames("video", "clip", 0, Fraction(20), frames, np.arange(40) / 20, 160, 90, pictures={})
+    masks = build_masks(MasksConfig()).propagate(clip, MaskPrompt(10, truth[10], _NO_POINTS))
+    assert _mean_iou(masks[:gone], truth[:gone]) > 0.75
+    assert not (masks & alike).any()

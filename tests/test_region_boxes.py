@@ -20,7 +20,7 @@ from curation.stages.box_sampler import (
     waiting_side,
 )
 from curation.stages.events import FrameEvents
-from curation.stages.region_boxes import RegionBoxes, RegionBoxesConfig, widest_box
+from curation.stages.region_boxes import RegionBoxes, RegionBoxesConfig, touching_boxes, widest_box
 from curation.stages.region_events import RegionEvents
 from curation.video.media import ClipFrames
 
@@ -221,6 +221,19 @@ def test_an_object_that_is_only_hidden_gets_none():
     _, tables = clip_and_tables(masks, [0])
     (start,) = records(tables["objects"])[0]["starts"]
     assert start["region_boxes"] == [] and start["leave_boxes"] == []
+
+
+def test_an_object_that_is_about_to_enter_gets_none():
+    # In from the left at frame 17; from frame 14 on that is less than .2 s away.
+    _, tables = clip_and_tables(moving_box(np.linspace(-58, 80, 60), np.full(60, 30)), [5, 14])
+    far, near = records(tables["objects"])[0]["starts"]
+    assert far["region_boxes"] and near["region_boxes"] == []
+
+
+def test_what_touches_an_object_is_excluded_with_it():
+    mask, touching, apart = (moving_box([x], [30])[0] for x in (40, 65, 90))
+    (box,) = touching_boxes(mask, [touching, apart, np.zeros_like(mask)], 2)
+    assert box.tolist() == [65, 30, 89, 52]
 
 
 def test_the_same_seed_gives_the_same_boxes():

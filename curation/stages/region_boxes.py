@@ -1,13 +1,15 @@
 """Region boxes of every object at every start frame: such that exclude it, and such that it leaves."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import cv2
 import numpy as np
 from pydantic import Field
 
 from curation.contract.config import Config
 from curation.contract.ids import generator
+from curation.contract.spans import mask_box
 from curation.contract.tables import Tables, records, table
 from curation.stages.box_sampler import (
     SIDES,
@@ -51,9 +53,10 @@ class RegionBoxesConfig(Config):
 class RegionBoxes(ClipStage):
     """Fills `objects.starts`, with one entry per start frame of the clip.
 
-    An object that is seen in the start frame gets boxes that exclude it, each with the side of the box on which it
-    waits, and boxes that hold all of it and that it leaves before the clip ends. An object that enters the frame
-    later gets boxes that it will enter. One that is partly or all hidden or lost in the start frame gets none.
+    An object that is seen in the start frame gets boxes that exclude it and what touches it, each with the side of
+    the box on which it waits, and boxes that hold all of it and that it leaves before the clip ends. An object that
+    enters the frame later gets boxes that it will enter. One that is partly or all hidden or lost in the start frame,
+    or that is about to enter, gets none.
     """
 
     name: ClassVar[str] = "region_boxes"
@@ -76,18 +79,28 @@ class RegionBoxes(ClipStage):
         tracks = {track["object_id"]: track for track in records(tables["tracks"])}
         events = records(tables["events"])
         objects = records(tables["objects"])
+        margin = self.config.margin * min(clip.source_width, clip.source_height)
         for item in objects:
             track = tracks.get(item["object_id"])
             own = [event for event in events if event["object_id"] == item["object_id"]]
-            item["starts"] = self._starts(clip, start_frames, track, own) if track else []
+            others = [other for name, other in tracks.items() if name != item["object_id"]]
+            item["starts"] = self._starts(clip, start_frames, track, others, own, margin) if track else []
         return {"objects": table("objects", objects)}
 
     def _starts(
-        self, clip: ClipFrames, start_frames: list[int], track: Mapping[str, Any], events: list[dict[str, Any]]
+        self,
+        clip: ClipFrames,
+        start_frames: list[int],
+        track: Mapping[str, Any],
+        others: Sequence[Mapping[str, Any]],
+        events: list[dict[str, Any]],
+        margin: float,
     ) -> list[dict[str, Any]]:
         masks = object_masks(clip, track)
         if masks is None:
             return []
+        neighbours = [other for item in others if (other := object_masks(clip, item)) is not None]
+        reach = max(1, round(self.config.doubt_s * float(clip.fps)))
         areas, boxes = mask_extents(masks)
         boxes[areas < self.config.least_area * clip.width * clip.height] = np.nan
         boxes *= np.tile(clip.scale, 2)
@@ -106,14 +119,20 @@ class RegionBoxes(ClipStage):
                 if not self._whole(clip, areas, index):
                     starts.append(start)
                     continue
-                margin = self.config.margin * min(clip.source_width, clip.source_height)
-                reach = max(1, round(self.config.doubt_s * float(clip.fps)))
-                held = held_area(widest_box(boxes, index, reach), track, frame, margin)
+                expected = widest_box(boxes, index, reach)
+                held = held_area(expected, track, frame, margin)
+                touching = touching_boxes(masks[index], [other[index] for other in neighbours], margin / clip.scale[0])
+                around = np.array([held, *(margin_around(box * np.tile(clip.scale, 2), margin) for box in touching)])
+                whole = np.concatenate([around[:, :2].min(axis=0), around[:, 2:].max(axis=0)])
                 start["region_boxes"], start["region_sides"] = boxes_beside(
-                    held, (clip.source_width, clip.source_height), self.config, rng
+                    whole, (clip.source_width, clip.source_height), self.config, rng
                 )
                 start["leave_boxes"] = self._left(clip, held, after, "exit" in later, rng)
-            elif later[:1] == ["enter"] and (earlier[-1:] == ["exit"] or np.isnan(boxes[:index, 0]).all()):
+            elif (
+                later[:1] == ["enter"]
+                and (earlier[-1:] == ["exit"] or np.isnan(boxes[:index, 0]).all())
+                and min(at for at, _ in crossings if at > frame) > frame + reach  # first masks may come a little late
+            ):
                 start["region_boxes"], start["region_sides"] = self._entered(clip, after, rng)
             starts.append(start)
         return starts
@@ -201,7 +220,22 @@ def held_area(box: np.ndarray, track: Mapping[str, Any], frame: int, margin: flo
     seen = track["points"][index][track["visibility"][index]] if 0 <= index < len(track["points"]) else np.empty((0, 2))
     # Without any point, the nested lists of the table have lost the last axis' length.
     corners = np.concatenate([box.reshape(2, 2), seen.reshape(-1, 2)], axis=0)
-    return np.concatenate([corners.min(axis=0) - margin, corners.max(axis=0) + margin])
+    return margin_around(np.concatenate([corners.min(axis=0), corners.max(axis=0)]), margin)
+
+
+def margin_around(box: np.ndarray, margin: float) -> np.ndarray:
+    """The box [4] with `margin` px around."""
+    return box + np.array([-margin, -margin, margin, margin])
+
+
+def touching_boxes(mask: np.ndarray, others: list[np.ndarray], reach_px: float) -> list[np.ndarray]:
+    """Boxes [4] around the masks bool [h, w] that come within `reach_px` of `mask`.
+
+    Such a neighbour may be a part of the object that was taken for another one; a box must not hold it either.
+    """
+    side = 2 * max(1, round(reach_px)) + 1
+    near = cv2.dilate(mask.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
+    return [np.array(mask_box(other), np.float64) for other in others if (other & near).any()]
 
 
 def entered_from(boxes: np.ndarray, region: np.ndarray) -> str:

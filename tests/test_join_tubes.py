@@ -2,12 +2,13 @@
 
 from fractions import Fraction
 
+import cv2
 import numpy as np
 import pytest
 
 from curation.contract.mask_tube import MaskTube
 from curation.models.objects.protocol import Detection
-from curation.stages.join_tubes import join_tubes
+from curation.stages.join_tubes import join_pieces, join_tubes
 from curation.video.media import ClipFrames
 
 _FPS, _LENGTH, _HEIGHT, _WIDTH = 10, 80, 90, 160
@@ -46,3 +47,43 @@ def test_what_comes_back_over_the_border_is_itself(back, colour, joined):
     clip.frames[masks] = colour
     tubes[1] = (MaskTube.of(masks, (_HEIGHT, _WIDTH)), tubes[1][1])
     assert len(join_tubes(clip, tubes, longest_seconds=4.0)) == (1 if joined else 2)
+
+
+def test_a_speck_long_before_is_no_beginning():
+    clip, tubes = _clip_with([(20, 35, -2, RED), (38, 60, -2, RED)])
+    masks = np.asarray(tubes[1][0]).copy()
+    masks[:, :, 100:] = False
+    masks[38:60, 30:50, 64:84] = True
+    masks[24, 80:83, 60:64] = True
+    clip.frames[38:60] = 128
+    clip.frames[38:60, 30:50, 64:84] = RED
+    tubes[1] = (MaskTube.of(masks, (_HEIGHT, _WIDTH)), tubes[1][1])
+    assert len(join_tubes(clip, tubes, longest_seconds=4.0)) == 1
+
+
+@pytest.mark.parametrize(
+    ("its_look", "its_speed", "joined"),
+    [(1, 2, True), (2, 2, False), (1, -1, False)],
+    ids=["one body", "other look", "other way"],
+)
+def test_what_shows_on_both_sides_of_a_pillar_is_one(its_look, its_speed, joined):
+    """Each side is seen for a while that the other is not; both are for the middle of their time."""
+    looks = [np.random.default_rng(seed).integers(60 * seed, 60 * seed + 60, (_HEIGHT, 200, 3)) for seed in range(3)]
+    looks = [cv2.GaussianBlur(look.astype(np.uint8), (0, 0), 2) for look in looks]
+    looks = [
+        cv2.normalize(look, np.empty_like(look), 60 * n, 60 * n + 60, cv2.NORM_MINMAX) for n, look in enumerate(looks)
+    ]
+    frames = np.tile(looks[0][:, :_WIDTH], (_LENGTH, 1, 1, 1))
+    sides = [np.zeros(frames.shape[:3], bool) for _ in range(2)]
+    for frame in range(_LENGTH):
+        for side, (part, look, speed) in enumerate([((0, 72), 1, 2), ((80, _WIDTH), its_look, its_speed)]):
+            left = 10 + 2 * frame if speed > 0 else 110 - frame
+            first, last = max(left, part[0]), min(left + 50, part[1])
+            if last - first > 2:
+                frames[frame, 20:60, first:last] = looks[look][20:60, first - left : last - left]
+                sides[side][frame, 20:60, first:last] = True
+    clip = ClipFrames(
+        "video", "clip", 0, Fraction(_FPS), frames, np.arange(_LENGTH) / _FPS, _WIDTH, _HEIGHT, pictures={}
+    )
+    tubes = [(MaskTube.of(masks, (_HEIGHT, _WIDTH)), Detection(masks[30], "object", 1.0)) for masks in sides]
+    assert len(join_pieces(clip, tubes)) == (1 if joined else 2)

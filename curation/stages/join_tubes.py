@@ -24,6 +24,10 @@ _PIECE_GAP = 0.12  # gap between pieces of one object, in lengths of the longer 
 _PIECE_WANDER = 0.25  # how far pieces may shift against one another, in the same lengths
 _RIGID_GAP = 0.5  # the same two for pieces of which the picture, too, goes one way
 _RIGID_WANDER = 0.15
+_PIECE_LIKENESS = 0.6  # least Bhattacharyya coefficient of the colours of pieces that may shift against one another
+_PIECE_TOGETHER = 0.4  # share of the shorter life in which such pieces are both seen
+_LOOSE_GAP = 0.25  # gap between them, in lengths of the longer one
+_SPECK = 0.1  # of the largest mask's area: a spell of smaller ones is no end of a tube
 _OVERLAP = 12  # frames in which both tubes may be seen: masks at the edge of the gap are unsure
 
 Tube = tuple[MaskTube, Detection]
@@ -90,16 +94,22 @@ def _wander(one: np.ndarray, two: np.ndarray) -> float:
 
 
 def _rides_along(clip: ClipFrames, a: tuple[MaskTube, Extents], b: tuple[MaskTube, Extents]) -> bool:
-    """One lives within the other's life, touches it or keeps its place beside it, and moves as it does."""
+    """One lives within the other's life, touches it or keeps its place beside it, and moves as it does.
+
+    What looks like the other need only be near it while both are seen: what hides one object in part shows pieces of
+    it that grow and shrink, each for a while.
+    """
     both = np.flatnonzero((a[1].areas > 0) & (b[1].areas > 0))
     shorter = min(np.count_nonzero(a[1].areas), np.count_nonzero(b[1].areas))
-    if len(both) < max(5, 0.85 * shorter):
+    if len(both) < max(5, _PIECE_TOGETHER * shorter):
         return False
     one, two = a[1].boxes[both], b[1].boxes[both]
     gaps = (np.maximum(one[:, :2], two[:, :2]) - np.minimum(one[:, 2:], two[:, 2:])).max(axis=1)
     longer = np.maximum((one[:, 2:] - one[:, :2]).max(axis=1), (two[:, 2:] - two[:, :2]).max(axis=1))
     touch = np.mean(gaps <= 2) >= 0.8
-    if not touch and (np.median(gaps - _RIGID_GAP * longer) > 0 or _wander(one, two) > _RIGID_WANDER):
+    rigid = np.median(gaps - _RIGID_GAP * longer) <= 0 and _wander(one, two) <= _RIGID_WANDER
+    within = len(both) >= 0.85 * shorter and (touch or rigid)
+    if not within and (np.median(gaps - _LOOSE_GAP * longer) > 0 or _likeness(clip, a, b) < _PIECE_LIKENESS):
         return False
     model = motion_model(clip)
     everything = (slice(0, clip.height), slice(0, clip.width))
@@ -111,6 +121,12 @@ def _rides_along(clip: ClipFrames, a: tuple[MaskTube, Extents], b: tuple[MaskTub
         speed = float(np.hypot(*own))
         alike.append(speed > 0.5 and float(np.hypot(*(own - its))) < 0.4 + 0.3 * speed)
     return bool(np.mean(alike) >= 0.6)
+
+
+def _likeness(clip: ClipFrames, a: tuple[MaskTube, Extents], b: tuple[MaskTube, Extents]) -> float:
+    """Bhattacharyya coefficient of the colours of two tubes where they are largest, 0..1."""
+    one, two = (_colours(clip, masks, np.argsort(-extents.areas, kind="stable")[:4]) for masks, extents in (a, b))
+    return float(np.sqrt(one * two).sum())
 
 
 class _Side(NamedTuple):
@@ -131,8 +147,15 @@ class _End(NamedTuple):
     @staticmethod
     def of(clip: ClipFrames, masks: MaskTube) -> "_End":
         extents = mask_extents(masks)
-        seen = np.flatnonzero(extents.areas)
+        seen = _without_specks(extents.areas)
         return _End(_side(clip, masks, extents, seen, -1), _side(clip, masks, extents, seen[::-1], 1))
+
+
+def _without_specks(areas: np.ndarray) -> np.ndarray:
+    """The frames in which something is seen, but for spells in which that is a speck; areas: int64 [T]."""
+    seen = np.flatnonzero(areas)
+    spells = np.split(seen, np.flatnonzero(np.diff(seen) > 1) + 1)
+    return np.concatenate([spell for spell in spells if areas[spell].max() > _SPECK * areas.max()])
 
 
 def _side(clip: ClipFrames, masks: MaskTube, extents: Extents, frames: np.ndarray, step: int) -> _Side:

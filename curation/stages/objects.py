@@ -40,6 +40,12 @@ class ObjectsOverClipConfig(Config):
     )
     min_seconds: float = Field(default=0.5, ge=0, description="shortest time an object must be seen")
     join_seconds: float = Field(default=4.0, ge=0, description="longest absence after which an object is still itself")
+    min_area: float = Field(
+        default=0.0008,
+        ge=0,
+        le=1,
+        description="least share of the frame, median over its life: slivers at edges of depth are specks mostly",
+    )
     min_travel: float = Field(
         default=0.02, ge=0, description="least way through the scene, share of the frame diagonal"
     )
@@ -144,9 +150,14 @@ class ObjectsOverClip(ClipStage):
         """One tube for each object, largest first."""
         tubes = without_scenery(clip, tubes)  # first: an object that goes with a pole for a while is no piece of it
         tubes = join_tubes(clip, join_pieces(clip, tubes), self._config.join_seconds)
+        tubes = [tube for tube in tubes if self._is_large(clip, tube[0])]
         tubes.sort(key=lambda tube: -mask_extents(tube[0]).areas.sum())
         tubes = tubes[: self._config.max_objects]
         return [(self._sharpened(clip, masks), detection) for masks, detection in tubes]
+
+    def _is_large(self, clip: ClipFrames, masks: MaskTube) -> bool:
+        areas = mask_extents(masks).areas
+        return bool(np.median(areas[areas > 0]) >= self._config.min_area * clip.width * clip.height)
 
     def _sharpened(self, clip: ClipFrames, masks: MaskTube) -> MaskTube:
         sharp = (self._masks.sharpened(clip, frame, mask) for frame, mask in enumerate(masks))

@@ -183,6 +183,21 @@ def test_a_camera_on_a_tripod_has_the_identity_as_its_path(scene, clip_frames):
     assert np.array_equal(path.to_scene, np.tile(np.eye(3), (clip.length, 1, 1)))
 
 
+def test_what_passes_before_a_plain_wall_does_not_take_the_camera_along():
+    rng = np.random.default_rng(0)
+    wall = np.full((144, 256), 150.0)
+    wall[100:] = 205
+    wall[60:115, 60:72] = wall[60:115, 180:192] = 90
+    thing = cv2.GaussianBlur(rng.integers(0, 255, (90, 120)).astype(np.float64), (0, 0), 2)
+    frames = []
+    for index in range(60):
+        frame = wall.copy()
+        if index < 20:
+            frame[:90, 4 + 3 * index : 124 + 3 * index] = thing
+        frames.append(np.clip(frame + rng.normal(0, 1, frame.shape), 0, 255).astype(np.uint8))
+    assert camera_path(np.stack(frames)).still
+
+
 def test_the_background_shows_what_is_behind(scene, clip_frames):
     rendered = scene("static_cross_left_right")
     clip, _ = clip_frames(rendered)

@@ -15,6 +15,7 @@ _GRID = (8, 6)  # cells that features are spread over and that a camera motion i
 _INLIER_PX = 1.0  # at registration size
 _NEW_KEY_SHARE = 0.45  # of the key frame's features still followed
 _STILL_PX = 0.35  # largest corner motion, at registration size, of a camera that counts as not moving at all
+_SLIGHT_PX = 3.0  # largest corner motion, at registration size, that may well come from noise
 _UNEVEN = 0.03  # change of mean brightness from which on frames are evened out
 _TERMINATE = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 0.05)
 
@@ -65,16 +66,15 @@ def _even(frames: list[np.ndarray]) -> list[np.ndarray]:
 def _never_moves(frames: list[np.ndarray], to_scene: np.ndarray) -> bool:
     """Frames fit each other at least as well where they are as where the features say they should be moved.
 
-    Weak features on flat ground wander with the noise; what strong edges say is more reliable.
+    Weak features on flat ground wander with the noise, and go with what passes over it; what strong edges say is more
+    reliable. Against a motion of several pixels they have to speak clearly: where nothing fits, nothing is known.
     """
     height, width = frames[0].shape
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64)[:, None]
     shifts = [float(np.abs(cv2.perspectiveTransform(corners, pose) - corners).max()) for pose in to_scene]
     if max(shifts) <= _STILL_PX:
         return True
-    if np.median(shifts) > 3:
-        return False
-    worse = []
+    near, far = [], []
     for index in np.unique(np.linspace(1, len(frames) - 1, 24).astype(int)):
         # The middle frame is the one to compare with: what stands still for most of the clip is in it.
         key = len(frames) // 2
@@ -85,8 +85,11 @@ def _never_moves(frames: list[np.ndarray], to_scene: np.ndarray) -> bool:
         strong = edge >= max(12.0, float(np.percentile(edge, 85)))
         stay = np.mean(np.minimum(cv2.absdiff(cv2.GaussianBlur(frames[index], (0, 0), 0.7), reference)[strong], 40))
         move = np.mean(np.minimum(cv2.absdiff(cv2.GaussianBlur(moved, (0, 0), 0.7), reference)[strong], 40))
-        worse.append(stay > move * 1.1 + 0.3)
-    return bool(np.mean(worse) < 0.15)
+        if np.abs(cv2.perspectiveTransform(corners, motion) - corners).max() <= _SLIGHT_PX:
+            near.append(stay > move * 1.1 + 0.3)
+        else:
+            far.append(move < stay * 1.1 + 0.3)
+    return all(np.mean(worse) < 0.15 for worse in (near, far) if worse)
 
 
 def _register(frames: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -156,6 +156,27 @@ def test_masks_that_stop_short_of_the_border_and_flicker_still_cross_it():
     assert abs(event.frame - last) <= 2
 
 
+def test_a_mask_that_slips_onto_a_speck_at_the_border_is_no_event():
+    masks = render(line((60, 30), (0.1, 0)))
+    masks[40:] = False
+    masks[50:56, 30:33, WIDTH - 4 :] = True
+    assert crossings(masks) == []
+
+
+def test_what_was_never_further_inside_than_a_sliver_does_not_leave():
+    masks = np.zeros((FRAMES, HEIGHT, WIDTH), bool)
+    masks[20:40, 30:60, :2] = True
+    assert crossings(masks) == []
+
+
+def test_what_is_pulled_out_fast_leaves_when_it_is_gone():
+    y = np.concatenate([np.full(30, 20.0), 20 - 12 * np.arange(FRAMES - 30)])
+    masks = render(np.stack([np.full(FRAMES, 60.0), y], axis=1))
+    (event,) = crossings(masks)
+    assert (event.type, event.side) == ("exit", "top")
+    assert abs(event.frame - truth(masks)[1]) <= 1
+
+
 def test_nothing_is_said_about_frames_that_the_track_does_not_cover():
     masks = render(line((60, 30), (-2, 0)))
     assert crossings(masks, Span(0, 35)) == []

@@ -18,17 +18,22 @@ from curation.stages.clip_masks import Extents, mask_extents, object_masks, trac
 from curation.stages.stage import ClipStage, Resources
 from curation.video.media import ClipFrames
 
+_LATEST = 4  # frames that tell the speed at the very border
+
 
 class FrameEventsConfig(Config):
     """Tolerances are shares of the picture's size and times in seconds, so that they hold at every size and rate."""
 
     least_area: float = Field(default=5e-5, description="smallest mask that counts as seen, share of the frame")
+    least_part: float = Field(
+        default=0.05, description="a spell of smaller masks than this share of the largest is a slip of the mask"
+    )
     margin: float = Field(
         default=0.01, description="how far from the border a mask that touches it may stop, share of the long side"
     )
     sliver: float = Field(
         default=0.03,
-        description="an object that reaches no further inside than this is nearly out, share of the long side",
+        description="an object that was further inside and reaches only this far is nearly out, share of the long side",
     )
     least_move: float = Field(
         default=0.01, description="least motion of the far edge towards the border, share of the long side"
@@ -95,6 +100,8 @@ def frame_crossings(
     seen = extents.areas >= max(1.0, config.least_area * size[0] * size[1])
     seen[: known.start] = seen[known.end :] = False
     spells = seen_spells(seen, known, max(2, round(config.gap_s * fps)))
+    part = config.least_part * extents.areas.max(initial=0)
+    spells = [spell for spell in spells if extents.areas[spell.start : spell.end].max() >= part]
 
     enters: list[Crossing | None] = []
     exits: list[Crossing | None] = []
@@ -148,10 +155,12 @@ def _crossed(
     """
     width, height = size
     long_side = max(size)
-    window = frames > frames[-1] - max(4, round(config.window_s * fps))
-    frames, boxes = frames[window], boxes[window]
     near = {"left": boxes[:, 0], "right": width - boxes[:, 2], "top": boxes[:, 1], "bottom": height - boxes[:, 3]}
     far = {"left": boxes[:, 2], "right": width - boxes[:, 0], "top": boxes[:, 3], "bottom": height - boxes[:, 1]}
+    inside = {side: float(far[side].max()) for side in SIDES}
+    window = frames > frames[-1] - max(4, round(config.window_s * fps))
+    frames = frames[window]
+    near, far = ({side: part[side][window] for side in SIDES} for part in (near, far))
 
     soonest: tuple[float, str] | None = None
     for side in SIDES:
@@ -161,8 +170,9 @@ def _crossed(
         if near[side][-2:].min() > reach:
             continue
         if moves:
-            left = float(far[side][-1] / speed)
-        elif far[side][-1] <= config.sliver * long_side:
+            latest = -_slope(frames[-_LATEST:], far[side][-_LATEST:])  # what is pulled out goes faster and faster
+            left = float(far[side][-1] / max(speed, latest))
+        elif far[side][-1] <= config.sliver * long_side < inside[side]:
             left = 1.0
         else:
             continue

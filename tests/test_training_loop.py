@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from diffusers import (
@@ -52,10 +53,10 @@ def command(run, output, *overrides, model="tiny-wan", stage="motion"):
     return ["run", "--manifest", run.uri, "--model", model, "--stage", stage, "--output", str(output), *chosen]
 
 
-def launched(arguments, **variables):
+def launched(arguments, launcher=("-m", "training"), **variables):
     environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"} | variables
     return subprocess.Popen(
-        [sys.executable, "-m", "training", *arguments],
+        [sys.executable, *launcher, *arguments],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
@@ -132,6 +133,48 @@ def test_two_processes_train_as_one_does(recipe, truth_run, tmp_path, sharding):
     assert list(two.values()) == pytest.approx(list(one.values()), rel=1e-5)
     norms = [[line["grad_norm"] for line in read_metrics(tmp_path / name / "metrics.jsonl")] for name in ("one", "two")]
     assert norms[1] == pytest.approx(norms[0], rel=1e-4)
+
+
+def test_accelerate_launches_two_processes(recipe, truth_run, tmp_path):
+    run_training(recipe("loop.steps=3", "loop.batch_size=2"), tmp_path / "one")
+    # Without GPUs too: with --cpu, accelerate starts a single process and leaves the others to MPI.
+    accelerate = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1")
+    accelerate += ("--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0", "-m", "training")
+    together = launched(command(truth_run, tmp_path / "two", "loop.steps=3", "loop.batch_size=1"), accelerate)
+    said = together.communicate(timeout=120)[0]
+    assert together.returncode == 0, said
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert list(two.values()) == pytest.approx(list(one.values()), rel=1e-5)
+
+
+def test_ray_train_starts_anew_from_the_newest_checkpoint_when_a_worker_is_lost(recipe, truth_run, tmp_path):
+    settings = ("loop.steps=12", "checkpoints.every=4")
+    run_training(recipe(*settings, "loop.batch_size=2"), tmp_path / "one")
+    running = launched(
+        [*command(truth_run, tmp_path / "two", *settings, "loop.batch_size=1"), "--ray-workers=2"], RAY_ADDRESS=""
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "two/checkpoints/step-00000004").exists() and time.monotonic() < deadline:
+            assert running.poll() is None, running.communicate()[0]
+            time.sleep(0.01)
+        workers = [child for child in psutil.Process(running.pid).children(recursive=True) if trains(child)]
+        assert len(workers) == 2
+        workers[0].kill()
+        said = running.communicate(timeout=150)[0]
+    finally:
+        running.kill()
+    assert running.returncode == 0, said
+    assert said.count("going on after step") >= 1
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert list(two.values()) == pytest.approx(list(one.values()), rel=1e-5)
+
+
+def trains(process):
+    try:
+        return "RayTrainWorker" in " ".join(process.cmdline())
+    except psutil.Error:  # it ended while it was looked at
+        return False
 
 
 @pytest.mark.parametrize(("model", "stage"), [("tiny-wan", "inout"), ("tiny-cogvideox", "motion")])

@@ -27,6 +27,9 @@ def run(
         Path | None, typer.Option("--config", metavar="F.yaml", help="YAML with changes to the recipe.")
     ] = None,
     set_: SetOption = None,
+    ray_workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Train in N workers of a Ray cluster (RAY_ADDRESS).")
+    ] = None,
     verbose: VerboseOption = False,
 ) -> None:
     """Train a model. For several GPUs: `accelerate launch -m training run ...`. Run it again to resume."""
@@ -34,6 +37,11 @@ def run(
     from training.config import load_config
 
     resolved = load_config(model, stage, manifest or [], config, set_ or [])  # before torch: mistakes show at once
+    if ray_workers is not None:
+        from training.ray_train import run_on_ray
+
+        run_on_ray(resolved, output, ray_workers)
+        return
     from training.run import run_training
 
     run_training(resolved, output)

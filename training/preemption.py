@@ -1,6 +1,7 @@
 """A notice before the machine goes away: SIGTERM or SIGUSR1 asks for a checkpoint after the present step."""
 
 import signal
+import threading
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -8,12 +9,17 @@ _SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
 class Preemption:
-    """As a context: inside, both signals set `notice` and do nothing else; handlers are put back after."""
+    """As a context: inside, both signals set `notice` and do nothing else; handlers are put back after.
+
+    In a worker of Ray Train, where training is not the main thread, signals stay Ray's: it ends the worker, and starts
+    it again elsewhere from the newest checkpoint.
+    """
 
     notice: signal.Signals | None = None
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._take) for number in _SIGNALS}
+        ours = _SIGNALS if threading.current_thread() is threading.main_thread() else ()
+        self._before = {number: signal.signal(number, self._take) for number in ours}
         return self
 
     def __exit__(

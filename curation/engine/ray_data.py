@@ -86,12 +86,13 @@ def shut_down() -> None:
     ray.shutdown()
 
 
-def connect(workers: int | None, object_store_bytes: int = _OBJECT_STORE_BYTES) -> None:
+def connect(workers: int | None, object_store_bytes: int = _OBJECT_STORE_BYTES, dashboard: bool = False) -> None:
     """Join the cluster of this process, or the one that RAY_ADDRESS names, or start a private one.
 
     Args:
         workers: CPUs of a private cluster; None for all of the machine's.
         object_store_bytes: of a private cluster.
+        dashboard: start it on a private cluster; Ray Train asks it whether its controller is alive.
     """
     loaded = "ray" in sys.modules
     if loaded and sys.modules["ray"].is_initialized():
@@ -116,7 +117,7 @@ def connect(workers: int | None, object_store_bytes: int = _OBJECT_STORE_BYTES) 
     ray.init(
         address="local",
         num_cpus=workers or os.cpu_count(),
-        include_dashboard=False,
+        include_dashboard=dashboard,
         object_store_memory=object_store_bytes,
         logging_level=logging.ERROR,
     )

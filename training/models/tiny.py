@@ -64,7 +64,7 @@ def _wan() -> DiffusionPipeline:
         num_res_blocks=1,
         temperal_downsample=[False, True, True],
         latents_mean=[0.0] * 48,
-        latents_std=[0.2] * 48,  # measured on clips, so that latents have about unit variance
+        latents_std=[0.2] * 48,  # set on random frames, so that latents come near unit variance
         is_residual=True,
         in_channels=12,
         out_channels=12,
@@ -108,7 +108,7 @@ def _cogvideox() -> DiffusionPipeline:
         norm_num_groups=2,
         sample_height=64,
         sample_width=96,
-        scaling_factor=4.0,  # measured on clips, so that latents have about unit variance
+        scaling_factor=4.0,  # set on random frames, so that latents come near unit variance
     )
     with torch.no_grad():  # a random posterior would be all noise
         vae.encoder.conv_out.conv.bias[16:] -= 8  # pyright: ignore[reportOptionalSubscript]

@@ -13,6 +13,7 @@ from transformers import AutoTokenizer, T5EncoderModel
 from training.models.conditions import Conditions
 from training.models.config import ModelConfig
 from training.models.identity_positions import place_identity_first, rotary_embedding
+from training.models.posterior import draw_latents
 from training.models.text import encode_unmasked
 from training.models.weights import cast_parameters, fetch, transformer_folder
 from training.models.widening import widen_input
@@ -50,7 +51,8 @@ class CogVideoX:
     lora_targets = ("to_q", "to_k", "to_v", "to_out.0")
 
     def __post_init__(self) -> None:
-        place_identity_first(self.transformer)
+        if self.transformer is not None:
+            place_identity_first(self.transformer)
 
     @property
     def spatial_scale(self) -> int:
@@ -68,10 +70,14 @@ class CogVideoX:
         return encode_unmasked(self.tokenizer, self.text_encoder, captions, self.text_length)
 
     @torch.no_grad()
-    def encode_pixels(self, pixels: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
+    def encode_posterior(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         posterior = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist
-        latents = posterior.mode().float() if noise is None else (posterior.mean + posterior.std * noise).float()
-        return latents * self.vae.config.scaling_factor
+        scale = self.vae.config.scaling_factor
+        return posterior.mean.float() * scale, posterior.std.float() * scale
+
+    def encode_pixels(self, pixels: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
+        mean, deviation = self.encode_posterior(pixels)
+        return draw_latents(mean, deviation, noise)
 
     def latent_shape(self, frames: int, height: int, width: int) -> tuple[int, int, int, int]:
         scale = self.spatial_scale
@@ -119,7 +125,7 @@ def widen(transformer: CogVideoXTransformer3DModel) -> None:
         transformer.register_to_config(in_channels=channels)
 
 
-def load(config: ModelConfig) -> CogVideoX:
+def load(config: ModelConfig, with_transformer: bool = True) -> CogVideoX:
     """Everything from the base model, the transformer from `config.transformer` if that is set; widened if need be.
 
     Raises:
@@ -127,12 +133,6 @@ def load(config: ModelConfig) -> CogVideoX:
     """
     base = fetch(config.base, config.revision)
     frozen = getattr(torch, config.frozen_weights)
-    source, revision = (
-        (config.transformer, config.transformer_revision) if config.transformer else (config.base, config.revision)
-    )
-    transformer = CogVideoXTransformer3DModel.from_pretrained(transformer_folder(source, revision))
-    cast_parameters(transformer, getattr(torch, config.weights))
-    widen(transformer)
     vae = AutoencoderKLCogVideoX.from_pretrained(base, subfolder="vae", torch_dtype=frozen)
     if config.vae_slicing:
         vae.enable_slicing()
@@ -142,6 +142,16 @@ def load(config: ModelConfig) -> CogVideoX:
         AutoTokenizer.from_pretrained(base, subfolder="tokenizer"),
         T5EncoderModel.from_pretrained(base, subfolder="text_encoder", dtype=frozen),
         vae,
-        transformer,
+        _load_transformer(config) if with_transformer else None,
         config.text_length,
     )
+
+
+def _load_transformer(config: ModelConfig) -> CogVideoXTransformer3DModel:
+    source, revision = (
+        (config.transformer, config.transformer_revision) if config.transformer else (config.base, config.revision)
+    )
+    transformer = CogVideoXTransformer3DModel.from_pretrained(transformer_folder(source, revision))
+    cast_parameters(transformer, getattr(torch, config.weights))
+    widen(transformer)
+    return transformer

@@ -42,6 +42,14 @@ class VideoModel(Protocol):
         """[B, text length, D], as the stock pipeline encodes prompts."""
         ...
 
+    def encode_posterior(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean (the mode) and standard deviation of normalised latents, float32 [B, C, f, h, w] each.
+
+        Args:
+            pixels: [B, 3, F, H, W] in -1..1 with F = 4N+1.
+        """
+        ...
+
     def encode_pixels(self, pixels: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
         """Normalised latents, float32 [B, C, f, h, w], of pixels [B, 3, F, H, W] in -1..1 with F = 4N+1.
 

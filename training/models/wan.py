@@ -12,6 +12,7 @@ from transformers import AutoTokenizer, UMT5EncoderModel
 
 from training.models.conditions import Conditions
 from training.models.config import ModelConfig
+from training.models.posterior import draw_latents
 from training.models.text import encode_masked
 from training.models.weights import cast_parameters, fetch, transformer_folder
 from training.models.widening import widen_input
@@ -64,11 +65,15 @@ class Wan:
         return encode_masked(self.tokenizer, self.text_encoder, captions, self.text_length)
 
     @torch.no_grad()
-    def encode_pixels(self, pixels: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
+    def encode_posterior(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         posterior = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist
-        latents = posterior.mode().float() if noise is None else (posterior.mean + posterior.std * noise).float()
+        latents = posterior.mean.float()
         mean, std = self._statistics(latents)
-        return (latents - mean) / std
+        return (latents - mean) / std, posterior.std.float() / std
+
+    def encode_pixels(self, pixels: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
+        mean, deviation = self.encode_posterior(pixels)
+        return draw_latents(mean, deviation, noise)
 
     def latent_shape(self, frames: int, height: int, width: int) -> tuple[int, int, int, int]:
         scale = self.vae.config
@@ -130,7 +135,7 @@ def widen(transformer: WanTransformer3DModel) -> None:
         transformer.register_to_config(in_channels=channels)
 
 
-def load(config: ModelConfig) -> Wan:
+def load(config: ModelConfig, with_transformer: bool = True) -> Wan:
     """Everything from the base model, the transformer from `config.transformer` if that is set; widened if need be.
 
     Raises:
@@ -138,12 +143,6 @@ def load(config: ModelConfig) -> Wan:
     """
     base = fetch(config.base, config.revision)
     frozen = getattr(torch, config.frozen_weights)
-    source, revision = (
-        (config.transformer, config.transformer_revision) if config.transformer else (config.base, config.revision)
-    )
-    transformer = WanTransformer3DModel.from_pretrained(transformer_folder(source, revision))
-    cast_parameters(transformer, getattr(torch, config.weights))
-    widen(transformer)
     vae = AutoencoderKLWan.from_pretrained(base, subfolder="vae", torch_dtype=frozen)
     if config.vae_slicing:
         vae.enable_slicing()
@@ -153,6 +152,16 @@ def load(config: ModelConfig) -> Wan:
         AutoTokenizer.from_pretrained(base, subfolder="tokenizer"),
         UMT5EncoderModel.from_pretrained(base, subfolder="text_encoder", dtype=frozen),
         vae,
-        transformer,
+        _load_transformer(config) if with_transformer else None,
         config.text_length,
     )
+
+
+def _load_transformer(config: ModelConfig) -> WanTransformer3DModel:
+    source, revision = (
+        (config.transformer, config.transformer_revision) if config.transformer else (config.base, config.revision)
+    )
+    transformer = WanTransformer3DModel.from_pretrained(transformer_folder(source, revision))
+    cast_parameters(transformer, getattr(torch, config.weights))
+    widen(transformer)
+    return transformer

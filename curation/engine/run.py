@@ -7,7 +7,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -20,11 +20,11 @@ from curation.contract import ids
 from curation.contract.errors import UsageError
 from curation.contract.manifest import RunFolder, open_run
 from curation.contract.schemas import CONTRACT_VERSION
-from curation.engine import analyse, inline, label, ray_data
+from curation.engine import analyse, label
+from curation.engine.engine import Engine
 from curation.engine.ledger import Ledger
-from curation.engine.progress import progress
 from curation.engine.select import kept_clips, select, selection_fingerprint
-from curation.engine.shards import Item, Shard, ShardReport, ShardWorker, make_shards
+from curation.engine.shards import Item, ShardWorker
 from curation.engine.summary import print_summary, write_summary
 from curation.selection.rules import drops_size
 from curation.video.listing import SourceFile, list_videos
@@ -55,7 +55,7 @@ def run_curation(source: str, output: str, config: RunConfig, refit: bool = Fals
     if swept:
         log.info("removed %d files that an interrupted run left uncommitted", swept)
 
-    with _Engine(config) as engine:
+    with Engine(config.engine) as engine:
         _say(
             f"{len(listing.files)} videos in {source}"
             + (f" ({listing.ignored} other files)" if listing.ignored else "")
@@ -107,44 +107,17 @@ class WorkerSpec:
         return worker(RunFolder(self.run), config, self.fingerprint, self.own_process)
 
 
-class _Engine:
-    """Runs shards inline or on Ray; starts Ray only when there is something to do."""
-
-    def __init__(self, config: RunConfig) -> None:
-        self.config = config
-        self.used_ray = False
-
-    def __enter__(self) -> "_Engine":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.used_ray:
-            ray_data.shut_down()
-
-    def run(self, run: RunFolder, pass_name: str, items: Sequence[Item], fingerprint: str, unit: str) -> int:
-        """Process items; returns how many."""
-        if not items:
-            return 0
-        engine = self.config.engine
-        shards = make_shards(pass_name, items, engine.shard_items)
-        spec = WorkerSpec(pass_name, run.uri, self.config.model_dump_json(), fingerprint, engine.name == "ray")
-        with progress(pass_name, len(items), unit) as shown:
-            for report in self._reports(spec, shards):
-                for item in report.items:
-                    note = f"{item.item_id}: {item.detail}" if item.state == "failed" else item.item_id
-                    shown.advance(1, note)
-        return len(items)
-
-    def _reports(self, spec: Callable[[], ShardWorker], shards: list[Shard]) -> Iterator[ShardReport]:
-        engine = self.config.engine
-        if engine.name == "inline":
-            return inline.run_shards(spec, shards)
-        self.used_ray = True
-        return ray_data.run_shards(spec, shards, engine.resources, engine.workers)
+def _run_pass(
+    engine: Engine, run: RunFolder, config: RunConfig, pass_name: str, items: Sequence[Item], fingerprint: str
+) -> int:
+    """Process videos; returns how many."""
+    own_process = config.engine.name == "ray"
+    spec = WorkerSpec(pass_name, run.uri, config.model_dump_json(), fingerprint, own_process)
+    return engine.run(pass_name, items, spec, "videos")
 
 
 def _analyse(
-    run: RunFolder, ledger: Ledger, files: list[SourceFile], config: RunConfig, fingerprint: str, engine: _Engine
+    run: RunFolder, ledger: Ledger, files: list[SourceFile], config: RunConfig, fingerprint: str, engine: Engine
 ) -> int:
     """Analyse every file that was not analysed with this config, or that changed since."""
     items = {}
@@ -168,7 +141,7 @@ def _analyse(
             done |= {row["item_id"] for row in rows}
     ledger.retire(redo)
     pending = [item for name, item in sorted(items.items()) if name not in done]
-    return engine.run(run, analyse.PASS, pending, fingerprint, "videos")
+    return _run_pass(engine, run, config, analyse.PASS, pending, fingerprint)
 
 
 def _stale(row: dict[str, Any], item: Item | None, fingerprint: str, admitted: set[str]) -> bool:
@@ -197,7 +170,7 @@ def _label(
     config: RunConfig,
     analysis_print: str,
     refit: bool,
-    engine: _Engine,
+    engine: Engine,
 ) -> int:
     """Label the clips that the rules keep now and that were not labelled before with this config."""
     fingerprint = label_fingerprint(config, analysis_print)
@@ -219,7 +192,7 @@ def _label(
     for name in sorted(wanted.keys() - done):
         shard, row = sources[name]
         pending.append(Item(name, row["uri"], "", row["bytes"], tuple(wanted[name]), shard))
-    return engine.run(run, label.PASS, pending, fingerprint, "videos")
+    return _run_pass(engine, run, config, label.PASS, pending, fingerprint)
 
 
 def _claim(run: RunFolder) -> None:

@@ -16,6 +16,7 @@ class Item:
         uri, bytes: the file.
         clips: clip_ids to label; empty in the analysis pass.
         analysis_shard: shard of the analysis pass that holds the video; empty in that pass.
+        payload: what else a pass of another package must know of the item.
     """
 
     item_id: str
@@ -24,6 +25,7 @@ class Item:
     bytes: int
     clips: tuple[str, ...] = ()
     analysis_shard: str = ""
+    payload: str = ""
 
 
 @dataclass(frozen=True)

@@ -120,3 +120,10 @@ def test_transparent_pixels_are_black_and_no_identity_is_all_black():
     placed = place_identity(crop, (100, 100))
     assert placed[:, :49].min() > 200 and placed[:, 52:].max() < 60
     assert place_identity(None, (32, 64)).shape == (32, 64, 3) and not place_identity(None, (32, 64)).any()
+
+
+def test_dots_that_resizing_steps_over_leave_the_canvas_white():
+    everywhere = np.stack(np.meshgrid(np.arange(176), np.arange(96)), axis=-1).reshape(-1, 1, 2)
+    video = draw_trajectories([everywhere.astype(np.float32)], (96, 176), (16, 32), dot_radius=4)
+    white = (video == 255).all(axis=(1, 2, 3))
+    assert white.any() and not white.all()

@@ -98,6 +98,8 @@ def _paint(
 
     row_weights, row_span = _weights(rows, y_edges)
     column_weights, column_span = _weights(columns, x_edges)
+    if not (row_weights.size and column_weights.size):
+        return  # on a much smaller canvas, cubic resizing steps over small squares
     # One product makes interleaved RGB when every column weight stands once for each channel.
     by_channel = np.zeros((cells.shape[1], 3, column_weights.shape[1], 3), np.float32)
     for channel in range(3):
@@ -113,7 +115,7 @@ def _weights(cumulative: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, sli
     """float32 [cells, pixels]: the share that each cell between `edges` has in each pixel; and which ones."""
     weights = np.diff(cumulative[edges], axis=0)
     touched = np.flatnonzero(np.abs(weights).max(axis=0) > 1e-7)
-    span = slice(int(touched[0]), int(touched[-1]) + 1)
+    span = slice(int(touched[0]), int(touched[-1]) + 1) if len(touched) else slice(0, 0)
     return weights[:, span].astype(np.float32), span
 
 

@@ -10,22 +10,23 @@ from curation.contract.command_line import SetOption, VerboseOption, command_app
 app = command_app("training", "Train video models whose objects enter and leave the frame, from curated manifests.")
 
 
-@app.callback()
-def main_options() -> None:
-    """Keeps `run` a command of its own while there is only one."""
+ModelOption = Annotated[str, typer.Option(help="wan2.2-5b, cogvideox-5b, tiny-wan or tiny-cogvideox.")]
+StageOption = Annotated[str, typer.Option(help="motion (trajectories) or inout (region box and ID reference).")]
+ManifestOption = Annotated[
+    list[str] | None, typer.Option(metavar="RUN", help="Run folder of curation, a path or URI. Repeatable.")
+]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", metavar="F.yaml", help="YAML with changes to the recipe.")
+]
 
 
 @app.command()
 def run(
-    model: Annotated[str, typer.Option(help="wan2.2-5b, cogvideox-5b, tiny-wan or tiny-cogvideox.")],
-    stage: Annotated[str, typer.Option(help="motion (trajectories) or inout (region box and ID reference).")],
+    model: ModelOption,
+    stage: StageOption,
     output: Annotated[Path, typer.Option(metavar="DIR", help="Checkpoints, metrics, videos; a rerun goes on there.")],
-    manifest: Annotated[
-        list[str] | None, typer.Option(metavar="RUN", help="Run folder of curation, a path or URI. Repeatable.")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", metavar="F.yaml", help="YAML with changes to the recipe.")
-    ] = None,
+    manifest: ManifestOption = None,
+    config: ConfigOption = None,
     set_: SetOption = None,
     ray_workers: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Train in N workers of a Ray cluster (RAY_ADDRESS).")
@@ -45,6 +46,26 @@ def run(
     from training.run import run_training
 
     run_training(resolved, output)
+
+
+@app.command()
+def precompute(
+    model: ModelOption,
+    stage: StageOption,
+    output: Annotated[str, typer.Option(metavar="CACHE", help="Folder or URI of the cache; a rerun adds to it.")],
+    manifest: ManifestOption = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Encode videos, captions and ID references once, on Ray, for `run --set data.cache=CACHE`."""
+    set_up_logging(verbose)
+    from training.config import load_config
+
+    resolved = load_config(model, stage, manifest or [], config, set_ or [])
+    from training.cache.precompute import precompute
+
+    precompute(resolved, output)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from pydantic import Field
 from curation.contract.config import Config, parse_config
 from curation.contract.config_layers import merge, parse_override, read_yaml
 from curation.contract.errors import UsageError
+from curation.engine.config import EngineConfig
 from training.data.config import DataConfig
 from training.models.config import ModelConfig
 from training.objectives.config import ObjectiveConfig
@@ -90,6 +91,9 @@ class TrainingConfig(Config):
     ema: EmaConfig = EmaConfig()
     checkpoints: CheckpointConfig = CheckpointConfig()
     validation: ValidationConfig = ValidationConfig()
+    engine: EngineConfig = Field(
+        default=EngineConfig(), description="how `precompute` is spread; nothing in it changes a value"
+    )
 
 
 def load_config(

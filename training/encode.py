@@ -7,6 +7,7 @@ import torch
 
 from training.conditioning.canvas import to_model_range
 from training.models.conditions import Conditions, TrainingLatents
+from training.models.posterior import draw_latents
 from training.models.protocol import VideoModel
 from training.objectives.config import DropoutConfig
 from training.objectives.region_loss import region_share
@@ -26,47 +27,77 @@ def encode_batch(
 ) -> TrainingLatents:
     """Encode what a feeder collated (`training.data`), with conditions dropped and noised as the recipe does.
 
+    What a cache gave is taken as it is, with the same draws, so that the result is the same.
+
     Args:
         with_identity: stage inout; stage motion has no ID frame.
     """
-    captions = [
-        "" if dropped else caption
-        for caption, dropped in zip(batch["caption"], randomness.chance(dropout.text), strict=True)
-    ]
+    no_text = torch.tensor(randomness.chance(dropout.text), device=device)
     keep_first_frame = ~torch.tensor(randomness.chance(dropout.first_frame), device=device)
-    keep_identity = ~torch.tensor(randomness.chance(dropout.identity), device=device)
+    no_identity = torch.tensor(randomness.chance(dropout.identity), device=device)
 
-    video = encode_video(model, batch["video"], randomness, device)
-    trajectory = encode_video(model, batch["trajectory"], randomness, device)
-    first_frame = _encode_picture(model, batch["first_frame"], randomness, device)
-    identity = None
-    if with_identity:
-        shown = batch["identity"].to(device) * keep_identity.view(-1, 1, 1, 1)
-        identity = _encode_picture(model, shown, randomness, device)
+    video = _video(model, batch, randomness, device)
+    trajectory = _encode(model, video_pixels(batch["trajectory"].to(device)), randomness)
+    first_frame = _encode_picture(model, batch["first_frame"].to(device), randomness)
+    identity = _identity(model, batch, no_identity, randomness, device) if with_identity else None
     return TrainingLatents(
         video=video,
-        conditions=Conditions(model.encode_text(captions), first_frame, trajectory, identity),
+        conditions=Conditions(_text(model, batch, no_text, device), first_frame, trajectory, identity),
         region=region_share(batch["region_box"].to(device), video.shape[3], video.shape[4], model.spatial_scale),
         keep_first_frame=keep_first_frame,
     )
 
 
-def encode_video(
-    model: VideoModel, pixels: torch.Tensor, randomness: StepRandomness, device: torch.device
-) -> torch.Tensor:
-    """Latents [B, C, f, h, w] of uint8 [B, F, H, W, 3]; drawn from the posterior where the recipe does."""
-    return _encode(model, to_model_range(pixels.to(device)).permute(0, 4, 1, 2, 3), randomness)
+def video_pixels(video: torch.Tensor) -> torch.Tensor:
+    """float32 [B, 3, F, H, W] in -1..1 of uint8 [B, F, H, W, 3]."""
+    return to_model_range(video).permute(0, 4, 1, 2, 3)
 
 
-def _encode_picture(
-    model: VideoModel, pictures: torch.Tensor, randomness: StepRandomness, device: torch.device
+def picture_pixels(pictures: torch.Tensor) -> torch.Tensor:
+    """float32 [B, 3, 1, H, W] in -1..1 of uint8 [B, H, W, 3]."""
+    return video_pixels(pictures[:, None])
+
+
+def _text(model: VideoModel, batch: Batch, dropped: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """[B, L, D]; of the empty caption where it is dropped."""
+    if "text" not in batch:
+        pairs = zip(batch["caption"], dropped.tolist(), strict=True)
+        return model.encode_text(["" if drop else caption for caption, drop in pairs])
+    text = batch["text"].to(device)
+    return torch.where(dropped.view(-1, 1, 1), model.encode_text([""]), text) if dropped.any() else text
+
+
+def _video(model: VideoModel, batch: Batch, randomness: StepRandomness, device: torch.device) -> torch.Tensor:
+    """Latents [B, C, f, h, w]; drawn from the posterior where the recipe does."""
+    if "video_mean" not in batch:
+        return _encode(model, video_pixels(batch["video"].to(device)), randomness)
+    mean = batch["video_mean"].to(device)
+    if not model.samples_posterior:
+        return mean
+    return draw_latents(mean, batch["video_deviation"].to(device), randomness.normal(*mean.shape[1:]))
+
+
+def _identity(
+    model: VideoModel, batch: Batch, dropped: torch.Tensor, randomness: StepRandomness, device: torch.device
 ) -> torch.Tensor:
+    """Latents [B, C, 1, h, w]; of a black picture where it is dropped."""
+    dropped = dropped.view(-1, 1, 1, 1)
+    if "identity_latents" not in batch:
+        return _encode_picture(model, batch["identity"].to(device) * ~dropped, randomness)
+    latents = batch["identity_latents"].to(device)
+    if not dropped.any():
+        return latents
+    black = model.encode_pixels(picture_pixels(torch.zeros_like(batch["first_frame"][:1], device=device)))
+    return torch.where(dropped[..., None], black, latents)
+
+
+def _encode_picture(model: VideoModel, pictures: torch.Tensor, randomness: StepRandomness) -> torch.Tensor:
     """Latents [B, C, 1, h, w] of uint8 [B, H, W, 3]; the pixels get noise where the recipe does."""
-    pixels = to_model_range(pictures.to(device)).permute(0, 3, 1, 2)
+    pixels = picture_pixels(pictures)
     if model.noises_conditions:  # sigma is exp(N(-3, .5)), for pixels in -1..1
-        sigma = torch.exp(randomness.normal() * 0.5 - 3.0).view(-1, 1, 1, 1)
+        sigma = torch.exp(randomness.normal() * 0.5 - 3.0).view(-1, 1, 1, 1, 1)
         pixels = pixels + sigma * randomness.normal(*pixels.shape[1:])
-    return _encode(model, pixels[:, :, None], randomness)
+    return _encode(model, pixels, randomness)
 
 
 def _encode(model: VideoModel, pixels: torch.Tensor, randomness: StepRandomness) -> torch.Tensor:

@@ -15,6 +15,7 @@ from torch.distributed.tensor import DTensor
 from curation.contract.errors import CurationError
 from training.checkpoint import Checkpoints, Progress
 from training.config import TrainingConfig
+from training.data.config import DataConfig
 from training.data.feeder import Feeder
 from training.data.schedule import Share
 from training.ema import Ema
@@ -34,7 +35,7 @@ from training.validation import Validation
 
 logger = logging.getLogger(__name__)
 
-MakeFeeder = Callable[[str, Share], Feeder]
+MakeFeeder = Callable[[DataConfig, Share], Feeder]
 
 
 class PreemptedError(CurationError):
@@ -48,7 +49,7 @@ def train(config: TrainingConfig, make_feeder: MakeFeeder, output: Path) -> None
     `output`/checkpoints, validation videos to `output`/validation.
 
     Args:
-        make_feeder: the feeder of a split for this process's share.
+        make_feeder: the feeder of some data for this process's share.
 
     Raises:
         PreemptedError: SIGTERM or SIGUSR1 came; the present step was finished and saved.
@@ -66,7 +67,7 @@ def train(config: TrainingConfig, make_feeder: MakeFeeder, output: Path) -> None
     checkpoints = Checkpoints(output, config.checkpoints, accelerator)
     newest = checkpoints.newest()
     share = Share(loop.batch_size, accelerator.process_index, accelerator.num_processes, loop.accumulation)
-    feeder = make_feeder(config.data.split, share)
+    feeder = make_feeder(config.data, share)
 
     # 2. The model: the checkpoint's weights if there is one, then spread over the processes.
     model = _load(config, newest, output, accelerator)
@@ -87,7 +88,9 @@ def train(config: TrainingConfig, make_feeder: MakeFeeder, output: Path) -> None
     accelerator.init_trackers("frame-in-out", config=_flat(config.model_dump(mode="json")))
     validation = None
     if config.validation.every:
-        held_out = _endless(make_feeder(config.validation.split, share))
+        # Without the cache: the videos show the source, and the split is another one.
+        held_out_data = config.data.model_copy(update={"split": config.validation.split, "cache": None})
+        held_out = _endless(make_feeder(held_out_data, share))
         chosen = [next(held_out) for _ in range(config.validation.batches)]
         validation = Validation(config, model, objective, chosen, accelerator, output / "validation")
         if step == 0:

@@ -8,7 +8,9 @@ from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
 from curation.contract.errors import UsageError
+from curation.contract.manifest import RunFolder
 from curation.models.packages import require_package
+from training.cache.settings import cache_settings, check_cache
 from training.config import TrainingConfig, dump_config
 from training.data.config import DataConfig
 from training.data.dataset import SampleDataset
@@ -23,7 +25,7 @@ def run_training(config: TrainingConfig, output: Path) -> None:
     """Train in `output`, or go on there. `output`/config.yaml holds the resolved config.
 
     Raises:
-        UsageError: `output` holds the run of another model.
+        UsageError: `output` holds the run of another model, or the cache is stale.
         BackendUnavailableError: a tracker is not installed.
         CurationError: see `loop.train`.
     """
@@ -35,8 +37,10 @@ def run_training(config: TrainingConfig, output: Path) -> None:
         require_package(tracker, tracker, tracker)
     _check_output(config, output)
 
-    def make_feeder(split: str, share: Share) -> Feeder:
-        data = DataConfig.model_validate({**config.data.model_dump(), "split": split})
+    if config.data.cache:
+        check_cache(RunFolder(config.data.cache), cache_settings(config))
+
+    def make_feeder(data: DataConfig, share: Share) -> Feeder:
         return WorkerFeeder(SampleDataset(data), share, workers=config.loop.workers)
 
     train(config, make_feeder, output)

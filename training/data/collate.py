@@ -1,8 +1,7 @@
 """Samples to a batch of tensors."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import torch
@@ -18,17 +17,21 @@ class TrainingBatch(TypedDict):
     replaces: list[str]  # empty string: the sample stands for itself
     fps: torch.Tensor  # float32 [B]
     region_box: torch.Tensor  # int64 [B, 4]
-    video: torch.Tensor  # uint8 [B, F, H, W, 3], as are the pictures below
+    video: NotRequired[torch.Tensor]  # uint8 [B, F, H, W, 3], as are the pictures below; not with a cache
     trajectory: torch.Tensor  # uint8 [B, F, H, W, 3]
     first_frame: torch.Tensor  # uint8 [B, H, W, 3]
-    identity: torch.Tensor  # uint8 [B, H, W, 3]
+    identity: NotRequired[torch.Tensor]  # uint8 [B, H, W, 3]; not with ID latents from a cache
     has_identity: torch.Tensor  # bool [B]
+    video_mean: NotRequired[torch.Tensor]  # float32 [B, C, f, h, w]; from here on: from a cache
+    video_deviation: NotRequired[torch.Tensor]  # float32 [B, C, f, h, w]
+    text: NotRequired[torch.Tensor]  # float32 [B, L, D]
+    identity_latents: NotRequired[torch.Tensor]  # float32 [B, C, 1, h, w]
 
 
 def collate(samples: Sequence[TrainingSample]) -> TrainingBatch:
     """Stack samples; they must have one shape."""
-    columns = {field.name: [getattr(sample, field.name) for sample in samples] for field in fields(TrainingSample)}
-    return stack_columns(columns)
+    rows = [sample.columns() for sample in samples]
+    return stack_columns({name: [row[name] for row in rows] for name in rows[0]})
 
 
 def stack_columns(columns: Mapping[str, Sequence[Any] | np.ndarray]) -> TrainingBatch:

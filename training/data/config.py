@@ -52,6 +52,9 @@ class DataConfig(Config):
     )
     legacy_stretch: bool = Field(default=False, description="stretch the ID as the published weights were trained")
 
+    cache: str | None = Field(
+        default=None, description="folder of `python -m training precompute`; null: encode all in training"
+    )
     seed: int = Field(default=0, ge=0)
     decode: DecodeConfig = Field(
         default=DecodeConfig(deadline_s=120), description="limits for one sample; what exceeds them is replaced"

@@ -1,6 +1,5 @@
 """Which samples there are to draw from, and where the row of each lies: light columns in memory, the rest on demand."""
 
-import functools
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -9,14 +8,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from curation.contract.errors import UsageError
 from curation.contract.ids import digest
 from curation.contract.manifest import RunFolder, open_run
 from curation.contract.schemas import SCHEMAS
 from curation.contract.tables import as_array, records
+from training.cache.keys import video_key
 from training.data.config import DataConfig
+from training.data.rows import read_row
 from training.data.sample import Bucket, SampleRow
 
 logger = logging.getLogger(__name__)
@@ -66,17 +66,32 @@ class SampleIndex:
     def sample_id(self, row: int) -> str:
         return self._rows["sample_id"][row]
 
+    def video_key(self, row: int) -> str:
+        """Of its frames in a cache, as `SampleRow.video_key`, without reading the row."""
+        light = self._rows.row(row, named=True)
+        return video_key(light["video_id"], light["bytes"], light["start_frame"], light["stride"], self.bucket(row))
+
+    def caption_and_identity(self, row: int) -> tuple[str, bytes | None]:
+        """Caption and PNG of the ID reference, without tracks and video."""
+        light = self._rows.row(row, named=True)
+        run = self._config.manifests[light["manifest"]].run
+        heavy = read_row(run, "samples", light["shard"], light["row"], ["caption", "identity_reference"])
+        reference = heavy["identity_reference"][0].as_py()
+        return heavy["caption"][0].as_py() or "", None if reference is None else reference["bytes"]
+
     def fingerprint(self) -> str:
-        """Changes when a draw would give another sample; not when the runs move."""
-        settings = self._config.model_dump_json(exclude={"manifests": {"__all__": {"run"}}, "decode": True})
+        """Changes when a draw would give another sample; not when the runs move, or values come from a cache."""
+        settings = self._config.model_dump_json(
+            exclude={"manifests": {"__all__": {"run"}}, "decode": True, "cache": True}
+        )
         return digest(settings, *self._rows["sample_id"])
 
     def read(self, row: int) -> SampleRow:
         """Everything that the manifests hold of a sample."""
         light = self._rows.row(row, named=True)
         run = self._config.manifests[light["manifest"]].run
-        heavy = _read_row(run, "samples", light["shard"], light["row"], _HEAVY)
-        video = records(_read_row(run, "videos", light["video_shard"], light["video_row"], _VIDEO))[0]
+        heavy = read_row(run, "samples", light["shard"], light["row"], _HEAVY)
+        video = records(read_row(run, "videos", light["video_shard"], light["video_row"], _VIDEO))[0]
         reference = heavy["identity_reference"][0].as_py()
         return SampleRow(
             sample_id=light["sample_id"],
@@ -112,14 +127,14 @@ class SampleIndex:
         bucket = _nearest_size(samples, config) * len(config.frames) + _longest(samples.select(length), config)
         samples = samples.with_columns(manifest=pl.lit(position), bucket=pl.Series(bucket, dtype=pl.Int32))
 
-        videos = _light_rows(run, "videos", ["video_id"], "video_")
+        videos = _light_rows(run, "videos", ["video_id", "bytes"], "video_")
         placed = samples.join(videos, on="video_id", how="left", maintain_order="left")
         lost = placed.filter(pl.col("video_row").is_null())
         if not lost.is_empty():
             raise UsageError(
                 f"{run.uri}: sample {lost['sample_id'][0]} names a video that `videos` lacks; curate again"
             )
-        return placed.drop(*_FILTERED, "clip_id", "video_id", "end_frame")
+        return placed.drop(*_FILTERED, "clip_id", "end_frame")
 
     def _keep(self, samples: pl.DataFrame, fits: pl.Expr, reason: str) -> pl.DataFrame:
         kept = samples.filter(fits)
@@ -154,23 +169,6 @@ def _light_rows(run: RunFolder, dataset: str, columns: Sequence[str], prefix: st
         numbered = pl.DataFrame(data).with_columns(shard=pl.lit(shard, pl.String), row=pl.int_range(data.num_rows))
         parts.append(numbered)
     return pl.concat(parts).rename({"shard": f"{prefix}shard", "row": f"{prefix}row"})
-
-
-def _read_row(run: str, dataset: str, shard: str, row: int, columns: Sequence[str]) -> pa.Table:
-    """One row, from the row group that holds it."""
-    file = _open_shard(run, dataset, shard)
-    for group in range(file.num_row_groups):
-        rows = file.metadata.row_group(group).num_rows
-        if row < rows:
-            return file.read_row_group(group, columns=list(columns), use_threads=False).slice(row, 1)
-        row -= rows
-    raise UsageError(f"{run}: {dataset}/{shard}.parquet has changed since training started; start it again")
-
-
-@functools.lru_cache(maxsize=256)
-def _open_shard(run: str, dataset: str, shard: str) -> pq.ParquetFile:
-    """Kept open by the worker, so that the footer is parsed once."""
-    return RunFolder(run).open_shard(dataset, shard)
 
 
 def _tracks(objects: pa.ChunkedArray) -> list[dict[str, Any]]:

@@ -10,6 +10,8 @@ import numpy as np
 from curation.contract.errors import CurationError
 from curation.video.planes import FramePictures
 from curation.video.reader import FrameReader
+from training.cache.keys import identity_key, text_key, video_key
+from training.cache.reader import LatentCache
 from training.conditioning.canvas import mask_outside, scale_box
 from training.conditioning.identity import place_identity
 from training.conditioning.trajectory import draw_trajectories
@@ -31,24 +33,36 @@ class TrainingSample:
     Attributes:
         fps: frames/s of `video`, after the stride.
         region_box: int64 [4] (x0, y0, x1, y1), half open, canvas px; the whole canvas in stage `motion`.
-        video: uint8 [F, H, W, 3] RGB, F = 4N+1.
+        video: uint8 [F, H, W, 3] RGB, F = 4N+1; None where its latents come from a cache.
         trajectory: uint8 [F, H, W, 3] RGB, the kept points on white.
         first_frame: uint8 [H, W, 3] RGB, black outside the region box.
-        identity: uint8 [H, W, 3] RGB, the ID reference on black; all black without one.
+        identity: uint8 [H, W, 3] RGB, the ID reference on black; all black without one. None where its latents come
+            from a cache.
         has_identity: whether there is one.
         replaces: sample_id of the broken sample that this one stands in for; empty for none.
+        video_mean, video_deviation: float32 [C, f, h, w] from a cache; no deviation where training takes the mean.
+        text: float32 [L, D] from a cache.
+        identity_latents: float32 [C, 1, h, w] from a cache.
     """
 
     sample_id: str
     caption: str
     fps: float
     region_box: np.ndarray
-    video: np.ndarray
+    video: np.ndarray | None
     trajectory: np.ndarray
     first_frame: np.ndarray
-    identity: np.ndarray
+    identity: np.ndarray | None
     has_identity: bool
     replaces: str = ""
+    video_mean: np.ndarray | None = None
+    video_deviation: np.ndarray | None = None
+    text: np.ndarray | None = None
+    identity_latents: np.ndarray | None = None
+
+    def columns(self) -> dict[str, Any]:
+        """What there is of it, by name."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 class SampleRow(NamedTuple):
@@ -72,6 +86,10 @@ class SampleRow(NamedTuple):
     stride: int
     video: Mapping[str, Any]
 
+    def video_key(self, bucket: Bucket) -> str:
+        """Of its frames in a cache."""
+        return video_key(self.video["video_id"], self.video["bytes"], self.start_frame, self.stride, bucket)
+
 
 class Conditions(NamedTuple):
     """What was drawn for a sample: its region box (source px), kept points by object [T, P, 2], and the ID's PNG."""
@@ -81,33 +99,48 @@ class Conditions(NamedTuple):
     identity_png: bytes | None
 
 
-def build_sample(row: SampleRow, bucket: Bucket, config: DataConfig, rng: np.random.Generator) -> TrainingSample:
-    """Draw the conditions of a sample and decode the frames that it needs, no others.
+def build_sample(
+    row: SampleRow, bucket: Bucket, config: DataConfig, rng: np.random.Generator, cache: LatentCache | None = None
+) -> TrainingSample:
+    """Draw the conditions of a sample and decode the frames that it needs, no others: with a cache, only the first.
 
     Raises:
         VideoError: the video cannot be read (any more).
         CurationError: the manifest's ID reference is no picture.
+        UsageError: the cache lacks the sample.
     """
     canvas = (bucket.height, bucket.width)
     drawn = draw_conditions(row, config, rng)
     box = scale_box(drawn.region_box, row.size, canvas)
     span = slice(0, row.stride * bucket.frames, row.stride)
     points = [track[span] for track in drawn.points] or [np.empty((bucket.frames, 0, 2), np.float32)]
-    identity = None if drawn.identity_png is None else _decode_png(drawn.identity_png, row.sample_id)
 
     # Before the drawing: a file that is broken shows here.
-    video = read_frames(row, bucket, config)
+    cached = {} if cache is None else _from_cache(row, bucket, drawn, config, cache)
+    video = read_frames(row, bucket if cache is None else bucket._replace(frames=1), config)
     return TrainingSample(
         sample_id=row.sample_id,
         caption=row.caption,
         fps=row.fps / row.stride,
         region_box=np.array(box, np.int64),
-        video=video,
+        video=video if cache is None else None,
         trajectory=draw_trajectories(points, row.size, canvas, config.dot_radius),
         first_frame=mask_outside(video[0], box),
-        identity=place_identity(identity, canvas, config.legacy_stretch),
-        has_identity=identity is not None,
+        identity=None if "identity_latents" in cached else placed_identity(row, drawn.identity_png, canvas, config),
+        has_identity=drawn.identity_png is not None,
+        **cached,
     )
+
+
+def _from_cache(
+    row: SampleRow, bucket: Bucket, drawn: Conditions, config: DataConfig, cache: LatentCache
+) -> dict[str, Any]:
+    """Fields of `TrainingSample`."""
+    mean, deviation = cache.video(row.video_key(bucket))
+    fields = {"video_mean": mean, "video_deviation": deviation, "text": cache.text(text_key(row.caption))}
+    if config.stage == "inout" and cache.has_identity:
+        fields["identity_latents"] = cache.identity(identity_key(drawn.identity_png, bucket[:2]))
+    return fields
 
 
 def draw_conditions(row: SampleRow, config: DataConfig, rng: np.random.Generator) -> Conditions:
@@ -150,6 +183,16 @@ def read_frames(row: SampleRow, bucket: Bucket, config: DataConfig) -> np.ndarra
         for index, picture in zip(indices, frames, strict=True):
             FramePictures(reader.frame(index), row.video["rotation_deg"]).render_into(picture)
     return frames
+
+
+def placed_identity(row: SampleRow, png: bytes | None, canvas: tuple[int, int], config: DataConfig) -> np.ndarray:
+    """uint8 [H, W, 3] RGB: the sample's ID reference (None for none) on a black canvas of (height, width).
+
+    Raises:
+        CurationError: it is no picture.
+    """
+    picture = None if png is None else _decode_png(png, row.sample_id)
+    return place_identity(picture, canvas, config.legacy_stretch)
 
 
 def _decode_png(data: bytes, sample_id: str) -> np.ndarray:

@@ -74,7 +74,7 @@ def _build(row: dict[str, Any], dataset: ray.ObjectRef, draws: ray.ObjectRef, ep
     import ray
 
     index, number = ray.get(draws)[row["id"]]
-    return vars(_dataset(dataset)[Draw(epoch, int(index), int(number))])
+    return _dataset(dataset)[Draw(epoch, int(index), int(number))].columns()
 
 
 @functools.lru_cache(maxsize=1)

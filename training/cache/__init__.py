@@ -1,0 +1,1 @@
+"""What frozen models make of samples, computed once: video latents, text embeddings, ID latents."""

@@ -9,9 +9,10 @@ from curation.contract.tables import records
 from curation.models.objects import ObjectsConfig, build_detector
 from curation.models.objects.background import Background, RestFinder
 from curation.models.objects.motion_model import LIKELY, motion_model
-from curation.models.objects.stabilise import camera_path
+from curation.models.objects.stabilise import CameraPath, camera_path
 from curation.stages.clip_masks import mask_extents
 from curation.stages.objects import ObjectsOverClip, ObjectsOverClipConfig
+from curation.video.media import luma
 
 
 def _iou(a: np.ndarray, b: np.ndarray) -> float:
@@ -209,6 +210,23 @@ def test_the_background_shows_what_is_behind(scene, clip_frames):
     likely = motion_model(clip).evidence[48] >= LIKELY
     assert likely[truth].mean() > 0.8
     assert likely[~cv2.dilate(truth.astype(np.uint8), np.ones((9, 9))).astype(bool)].mean() < 0.002
+
+
+def test_light_that_comes_back_is_no_foreground_and_a_bright_thing_is(scene, clip_frames):
+    rendered = scene("static_cross_left_right")
+    clip, _ = clip_frames(rendered)
+    frames = np.repeat(clip.frames[:1], 24, axis=0)
+    ground = frames[0, 20:60, 20:60].astype(float)
+    frames[12:16, 20:60, 20:60] = np.minimum(ground * 1.1, 255).astype(np.uint8)
+    frames[12:16, 80:110, 80:110] = 255 - frames[12:16, 80:110, 80:110] // 2
+    path = CameraPath(np.tile(np.eye(3), (24, 1, 1)), np.ones(24, bool), still=True)
+    gray = luma(frames)
+    background = Background(frames, path, RestFinder(gray, np.arange(24) / 25, path))
+    departure, light = background.evidence(13)
+    likely = (departure >= LIKELY) & ~light
+    assert (departure[25:55, 25:55] >= LIKELY).any()
+    assert likely[25:55, 25:55].mean() < 0.02
+    assert likely[85:105, 85:105].mean() > 0.9
 
 
 def test_run_lengths_of_a_crop_are_those_of_the_whole_picture():

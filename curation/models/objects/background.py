@@ -28,6 +28,7 @@ LIKELY = 12
 """Evidence, grey levels beyond noise, from which a pixel is taken for foreground."""
 POSSIBLE = 6
 """Evidence that is enough where an object is expected anyway."""
+_LIT = 1.15  # times the background's light that a pixel may have without being something else
 _SLACK_PX = 0.5  # how far off a registered frame may lie: over texture, a whole pixel of slack hides most objects
 _WINDOW_SLACK_PX = 1.5  # the same in a sliding window, whose frames are registered less well
 
@@ -392,7 +393,10 @@ def _levels_near(colour: np.ndarray, reach_px: float) -> tuple[np.ndarray, np.nd
 
 
 def _shadow(frame: np.ndarray, colour: np.ndarray, evidence: np.ndarray) -> np.ndarray:
-    """bool [h, w]: the same colour as the background, darker, and evenly so."""
+    """bool [h, w]: the same colour as the background, evenly darker, or a little lighter where light comes back.
+
+    Shaded and highlighted background after Horprasert et al. 1999.
+    """
     shadow = np.zeros(evidence.shape, bool)
     found = evidence >= POSSIBLE
     if not found.any():
@@ -401,7 +405,9 @@ def _shadow(frame: np.ndarray, colour: np.ndarray, evidence: np.ndarray) -> np.n
     b = colour[found].astype(np.float32)
     ratio = (a * b).sum(1) / np.maximum((b * b).sum(1), 1)
     off = np.abs(a - ratio[:, None] * b).max(1)
-    shadow[found] = (ratio > 0.45) & (ratio < 0.97) & (off < 4 + 0.03 * b.max(1)) & (b.max(1) > 40)
+    shaded = (ratio > 0.45) & (ratio < 0.97)
+    lit = (ratio > 1.03) & (ratio < _LIT)
+    shadow[found] = (shaded | lit) & (off < 4 + 0.03 * b.max(1)) & (b.max(1) > 40)
     return shadow
 
 

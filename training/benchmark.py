@@ -2,7 +2,7 @@
 
 Both sides run forward and backward at the same shapes, in turns, in one process and one thread. Ours also draws noise
 and timesteps, puts the conditions together, and weighs the loss; encoders and the optimiser are on neither side. The
-clock on the wall also counts what else the machine does, seconds of CPU do not: on an idle machine they agree.
+clock on the wall also counts what else the machine does, seconds of CPU do not.
 """
 
 import statistics

@@ -60,10 +60,11 @@ def _train(arguments: dict[str, Any]) -> None:
 
 def _with_absolute_paths(config: TrainingConfig) -> TrainingConfig:
     """Workers do not run in the folder that the command was given in."""
-    manifests = tuple(
-        manifest
-        if is_remote(manifest.run)
-        else manifest.model_copy(update={"run": str(Path(local_path(manifest.run)).absolute())})
-        for manifest in config.data.manifests
-    )
-    return config.model_copy(update={"data": config.data.model_copy(update={"manifests": manifests})})
+    data = config.data
+    manifests = tuple(manifest.model_copy(update={"run": _absolute(manifest.run)}) for manifest in data.manifests)
+    cache = None if data.cache is None else _absolute(data.cache)
+    return config.model_copy(update={"data": data.model_copy(update={"manifests": manifests, "cache": cache})})
+
+
+def _absolute(folder: str) -> str:
+    return folder if is_remote(folder) else str(Path(local_path(folder)).absolute())

@@ -22,6 +22,9 @@ from training.data.schedule import Draw
 from training.metrics import read_metrics
 from training.run import run_training
 
+# Bits depend on the number of threads; the processes that tests start have one, too.
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = (
     "data.sizes=[[32,64]]",

@@ -26,6 +26,9 @@ from training.metrics import read_metrics
 from training.models.tiny import save_tiny
 from training.run import run_training
 
+# Bits depend on the number of threads; the processes that tests start have one, too.
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = (
     "data.sizes=[[32,64]]",

@@ -19,6 +19,8 @@ from training.models.identity_positions import IdentityPatchEmbed, rotary_embedd
 from training.models.load import load_model
 from training.models.tiny import save_tiny, tiny_pipeline
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 GOLDEN = Path(__file__).parent / "golden"
 FAMILIES = ("wan", "cogvideox")
 PUBLISHED_EXTRAS = {

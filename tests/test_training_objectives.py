@@ -14,6 +14,8 @@ from training.objectives.region_loss import region_loss, region_share
 from training.objectives.timesteps import draw_timesteps
 from training.randomness import StepRandomness
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 SHAPE = (48, 3, 4, 6)
 

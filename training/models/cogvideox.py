@@ -13,9 +13,10 @@ from transformers import AutoTokenizer, T5EncoderModel
 from training.models.conditions import Conditions
 from training.models.config import ModelConfig
 from training.models.identity_positions import place_identity_first, rotary_embedding
+from training.models.parts import load_transformer, load_vae
 from training.models.posterior import draw_latents
 from training.models.text import encode_unmasked
-from training.models.weights import cast_parameters, fetch, transformer_folder
+from training.models.weights import fetch
 from training.models.widening import widen_input
 
 # CogVideoX-5b-I2V, transformer/config.json; in_channels as published for this task (16 noisy, first frame, trajectory).
@@ -133,25 +134,10 @@ def load(config: ModelConfig, with_transformer: bool = True) -> CogVideoX:
     """
     base = fetch(config.base, config.revision)
     frozen = getattr(torch, config.frozen_weights)
-    vae = AutoencoderKLCogVideoX.from_pretrained(base, subfolder="vae", torch_dtype=frozen)
-    if config.vae_slicing:
-        vae.enable_slicing()
-    if config.vae_tiling:
-        vae.enable_tiling()
     return CogVideoX(
         AutoTokenizer.from_pretrained(base, subfolder="tokenizer"),
         T5EncoderModel.from_pretrained(base, subfolder="text_encoder", dtype=frozen),
-        vae,
-        _load_transformer(config) if with_transformer else None,
+        load_vae(AutoencoderKLCogVideoX, config),
+        load_transformer(CogVideoXTransformer3DModel, config, widen) if with_transformer else None,
         config.text_length,
     )
-
-
-def _load_transformer(config: ModelConfig) -> CogVideoXTransformer3DModel:
-    source, revision = (
-        (config.transformer, config.transformer_revision) if config.transformer else (config.base, config.revision)
-    )
-    transformer = CogVideoXTransformer3DModel.from_pretrained(transformer_folder(source, revision))
-    cast_parameters(transformer, getattr(torch, config.weights))
-    widen(transformer)
-    return transformer

@@ -12,9 +12,10 @@ from transformers import AutoTokenizer, UMT5EncoderModel
 
 from training.models.conditions import Conditions
 from training.models.config import ModelConfig
+from training.models.parts import load_transformer, load_vae
 from training.models.posterior import draw_latents
 from training.models.text import encode_masked
-from training.models.weights import cast_parameters, fetch, transformer_folder
+from training.models.weights import fetch
 from training.models.widening import widen_input
 
 # Wan2.2-TI2V-5B-Diffusers, transformer/config.json; in_channels as published for this task (48 noisy + 48 trajectory).
@@ -143,25 +144,10 @@ def load(config: ModelConfig, with_transformer: bool = True) -> Wan:
     """
     base = fetch(config.base, config.revision)
     frozen = getattr(torch, config.frozen_weights)
-    vae = AutoencoderKLWan.from_pretrained(base, subfolder="vae", torch_dtype=frozen)
-    if config.vae_slicing:
-        vae.enable_slicing()
-    if config.vae_tiling:
-        vae.enable_tiling()
     return Wan(
         AutoTokenizer.from_pretrained(base, subfolder="tokenizer"),
         UMT5EncoderModel.from_pretrained(base, subfolder="text_encoder", dtype=frozen),
-        vae,
-        _load_transformer(config) if with_transformer else None,
+        load_vae(AutoencoderKLWan, config),
+        load_transformer(WanTransformer3DModel, config, widen) if with_transformer else None,
         config.text_length,
     )
-
-
-def _load_transformer(config: ModelConfig) -> WanTransformer3DModel:
-    source, revision = (
-        (config.transformer, config.transformer_revision) if config.transformer else (config.base, config.revision)
-    )
-    transformer = WanTransformer3DModel.from_pretrained(transformer_folder(source, revision))
-    cast_parameters(transformer, getattr(torch, config.weights))
-    widen(transformer)
-    return transformer

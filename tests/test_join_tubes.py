@@ -87,3 +87,28 @@ def test_what_shows_on_both_sides_of_a_pillar_is_one(its_look, its_speed, joined
     )
     tubes = [(MaskTube.of(masks, (_HEIGHT, _WIDTH)), Detection(masks[30], "object", 1.0)) for masks in sides]
     assert len(join_pieces(clip, tubes)) == (1 if joined else 2)
+
+
+@pytest.mark.parametrize("gain", [1.0, 1.3], ids=["same light", "other exposure"])
+def test_a_slip_and_another_exposure_are_no_other_object(gain):
+    """It goes behind a pillar bit by bit; its last mask is a slip; the exposure changes while it is hidden."""
+    backdrop = np.random.default_rng(0).integers(30, 210, (_HEIGHT, _WIDTH, 3)).astype(np.uint8)
+    frames = np.tile(cv2.GaussianBlur(backdrop, (0, 0), 2), (_LENGTH, 1, 1, 1))
+    before, after = np.zeros((2, *frames.shape[:3]), bool)
+    for frame in range(_LENGTH):
+        place = np.zeros(frames.shape[1:3], bool)
+        place[30:50, 10 + 2 * frame : 30 + 2 * frame] = True
+        place[:, 60:90] = False
+        before[frame, :, :60], after[frame, :, 90:] = place[:, :60], place[:, 90:]
+        frames[frame, place] = (150, 40, 40)
+    before[int(before.any(axis=(1, 2)).nonzero()[0][-1]) + 1, 70:80, 10:20] = True
+    frames[30:] = np.clip(frames[30:] * gain, 0, 255).astype(np.uint8)
+    frames[:, :, 60:90] = 20
+    clip = ClipFrames(
+        "video", "clip", 0, Fraction(_FPS), frames, np.arange(_LENGTH) / _FPS, _WIDTH, _HEIGHT, pictures={}
+    )
+    tubes = [
+        (MaskTube.of(masks, (_HEIGHT, _WIDTH)), Detection(masks[masks.any(axis=(1, 2)).argmax()], "object", 1.0))
+        for masks in (before, after)
+    ]
+    assert len(join_tubes(clip, tubes, longest_seconds=4.0)) == 1

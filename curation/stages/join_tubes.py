@@ -16,7 +16,10 @@ _LOOK = 12  # frames on either side of the gap that the motion is taken from
 _LOOK_SECONDS = (
     1.5  # on either side of the gap, of which the largest masks show size and colours: ends are often half hidden
 )
+_HALF = 0.5  # of the object that an end shows, at least
 _NEAR = 1.3  # how far the middle may be off, in square roots of the area: at the ends a part is often hidden
+_ASTRAY = 1.4  # times that far, at most
+_TRADE = 0.15  # likeness that it is worth to be right in place instead of that far off
 _DRIFT = 0.5  # how much less sure the place is after each second, in square roots of the area
 _INWARDS = 0.3  # px per frame away from the border it touches, at which an object does not cross it
 _TOGETHER = 0.55  # share of the frames of either that pieces of one object must share
@@ -130,8 +133,16 @@ def _likeness(clip: ClipFrames, a: tuple[MaskTube, Extents], b: tuple[MaskTube, 
 
 
 class _Side(NamedTuple):
-    """A tube near one of its ends: frame, box centre and speed (px, px per frame), area, colours, borders touched."""
+    """A tube near one of its ends.
 
+    Attributes:
+        end: last frame in which anything is seen of it.
+        frame: last one in which at least half of it is: there are box centre (px) and speed (px per frame).
+        area, colours: of the object where most is seen of it.
+        borders: that it touches at its end.
+    """
+
+    end: int
     frame: int
     centre: np.ndarray
     velocity: np.ndarray
@@ -159,15 +170,20 @@ def _without_specks(areas: np.ndarray) -> np.ndarray:
 
 
 def _side(clip: ClipFrames, masks: MaskTube, extents: Extents, frames: np.ndarray, step: int) -> _Side:
-    """`frames` run from the end in question inwards; going on by `step` in time would lead out of them."""
-    near = frames[:_LOOK]
+    """`frames` run from the end in question inwards; going on by `step` in time would lead out of them.
+
+    The end is where at least half of the object is seen: what is left of it beside what hides it is no measure of where
+    it is, and the last masks are often slips.
+    """
     look = frames[: max(_LOOK, round(_LOOK_SECONDS * float(clip.fps)))]
     best = look[np.argsort(-extents.areas[look], kind="stable")[:4]]
+    area = float(np.median(extents.areas[best]))
+    near = frames[int(np.argmax(extents.areas[look] >= _HALF * area)) :][:_LOOK]
     boxes = extents.boxes
     centre = (boxes[near, :2] + boxes[near, 2:]) / 2
     span = near[0] - near[-1]
     velocity = (centre[0] - centre[-1]) / span if span else np.zeros(2)
-    box = boxes[near[0]]
+    box = boxes[frames[0]]
     x, y = step * velocity
     touched = {
         "left": box[0] <= 2 and x <= _INWARDS,
@@ -176,10 +192,11 @@ def _side(clip: ClipFrames, masks: MaskTube, extents: Extents, frames: np.ndarra
         "bottom": box[3] >= clip.height - 2 and y >= -_INWARDS,
     }
     return _Side(
+        end=int(frames[0]),
         frame=int(near[0]),
         centre=centre[0],
         velocity=velocity,
-        area=float(np.median(extents.areas[best])),
+        area=area,
         colours=_colours(clip, masks, best),
         borders=frozenset(side for side, hit in touched.items() if hit),
     )
@@ -189,7 +206,7 @@ def _colours(clip: ClipFrames, masks: MaskTube, frames: np.ndarray) -> np.ndarra
     """float64 [512] histogram of the object's colours, 8 levels a channel."""
     counts = np.zeros(512)
     for frame in frames:
-        pixels = clip.frames[frame][masks[frame]].astype(np.int32) >> 5
+        pixels = motion_model(clip).colours(frame)[masks[frame]].astype(np.int32) >> 5
         counts += np.bincount(pixels @ np.array([64, 8, 1]), minlength=512)
     return counts / max(counts.sum(), 1)
 
@@ -197,21 +214,24 @@ def _colours(clip: ClipFrames, masks: MaskTube, frames: np.ndarray) -> np.ndarra
 def _same(clip: ClipFrames, before: _End, after: _End, longest: int) -> float:
     """How much the tube that ends in `before.last` and the one that begins in `after.first` are one; 0 for not."""
     gone, back = before.last, after.first
-    gap = back.frame - gone.frame
-    if not -_OVERLAP < gap <= longest or before.first.frame > back.frame or gone.frame > after.last.frame:
+    gap, absence = back.frame - gone.frame, max(0, back.end - gone.end)
+    if gap <= -_OVERLAP or absence > longest or before.first.frame > back.frame or gone.frame > after.last.frame:
         return 0.0
     ratio = max(gone.area, back.area) / max(1.0, min(gone.area, back.area))
     if ratio > _SIZES:
         return 0.0
+    way = back.centre - gone.centre
     size = np.sqrt(max(gone.area, back.area))
     if gone.borders or back.borders:
         if not gone.borders & back.borders:
             return 0.0
-        near = np.linalg.norm(back.centre - gone.centre) <= 1.5 * size
+        off = float(np.linalg.norm(way)) / (1.5 * size)
     else:
-        expected = gone.centre + gone.velocity * gap
         sure = size * (_NEAR + _DRIFT * max(0, gap) / float(clip.fps))
-        between = np.linalg.norm(back.centre - gone.centre) <= sure
-        near = between or np.linalg.norm(back.centre - expected) <= sure + 0.3 * np.linalg.norm(gone.velocity) * gap
+        off = min(
+            float(np.linalg.norm(way - velocity * gap) / (sure + 0.3 * np.linalg.norm(velocity) * abs(gap)))
+            for velocity in (gone.velocity, back.velocity, np.zeros(2))
+        )
     likeness = float(np.sqrt(gone.colours * back.colours).sum())
-    return likeness if near and likeness >= np.interp(gap, (0, longest), _LIKENESS) else 0.0
+    least = np.interp(absence, (0, longest), _LIKENESS) + _TRADE * (off - 1)
+    return likeness - _TRADE * off if off <= _ASTRAY and likeness >= least else 0.0

@@ -96,7 +96,7 @@ class _Follower:
         self._index = prompt.frame
         window = self._around(mask_box(prompt.mask) or [0, 0, 1, 1], 10.0)
         visible = window.of(prompt.mask).astype(np.uint8)
-        look = window.of(clip.frames[prompt.frame]).copy()
+        look = self._model.colours(prompt.frame, *window).copy()
         self._memory = _Memory(
             window=window,
             visible=visible,
@@ -190,9 +190,9 @@ class _Follower:
         colour fits better has the pixel; one that nobody claims must look as it did.
         """
         memory = self._memory
-        before = self._clip.frames[self._index - self._step]
+        before = self._model.colours(self._index - self._step)
         theirs = cv2.remap(before, pull[..., 0], pull[..., 1], cv2.INTER_LINEAR)
-        now = memory.window.of(self._clip.frames[self._index])
+        now = self._model.colours(self._index, *memory.window)
         miss_mine = colour_miss(now, memory.look)
         reach = cv2.dilate(expected, _SQUARE_3) > 0
         claimed = cv2.dilate(rival, _SQUARE_3) > 0
@@ -216,7 +216,8 @@ class _Follower:
         weight = memory.visible[y0:y1, x0:x1]
         if weight.sum() < 40:
             return moved
-        scene = self._clip.frames[self._index][top + y0 : top + y1 + 2 * reach, left + x0 : left + x1 + 2 * reach]
+        rows, columns = slice(top + y0, top + y1 + 2 * reach), slice(left + x0, left + x1 + 2 * reach)
+        scene = self._model.colours(self._index, rows, columns)
         misses = cv2.matchTemplate(
             scene, memory.look[y0:y1, x0:x1], cv2.TM_SQDIFF, mask=np.repeat(weight[..., None], 3, axis=2)
         )
@@ -261,7 +262,7 @@ class _Follower:
             if not max(_LEAST_PX, 0.05 * memory.area) < area < 1.6 * memory.area:
                 continue
             piece = (labels == label).astype(np.uint8)
-            score = familiar_share(window.of(self._clip.frames[self._index]), piece, memory.colours)
+            score = familiar_share(self._model.colours(self._index, *window), piece, memory.colours)
             if score > best_score:
                 best, best_score = piece, score
         if best is None:
@@ -273,7 +274,7 @@ class _Follower:
 
     def _remember(self, found: np.ndarray, contested: bool) -> None:
         memory = self._memory
-        frame = memory.window.of(self._clip.frames[self._index])
+        frame = self._model.colours(self._index, *memory.window)
         memory.visible = found
         memory.other = self._rivals(self._index, memory.window, found, memory.other if contested else None)
         memory.leaving = self._is_leaving(found)

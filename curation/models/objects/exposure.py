@@ -15,17 +15,22 @@ _LEAST_LEVEL, _MOST_LEVEL = 16, 245  # levels that say something about the gain
 _CHANGED = 0.01  # a gain nearer to 1 is left alone: rounding again would only add noise
 
 
-def even_exposure(frames: np.ndarray, path: CameraPath) -> np.ndarray:
+def even_exposure(frames: np.ndarray, gains: np.ndarray) -> np.ndarray:
     """uint8 [T, h, w, 3] frames at the exposure of the first one; the same array when the exposure never changes."""
-    gains = exposure_gains(frames, path)
     if np.abs(gains - 1).max() < _CHANGED:
         return frames
-    levels = np.arange(256.0)
     even = np.empty_like(frames)
     for index, gain in enumerate(gains):
-        table = np.clip(np.rint(levels[:, None] / gain), 0, 255).astype(np.uint8)
-        even[index] = cv2.LUT(frames[index], table[None])
+        even[index] = at_gain(frames[index], gain)
     return even
+
+
+def at_gain(picture: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    """A picture (uint8 [h, w, 3], or a part of one) with the gain [3] of its channels taken out."""
+    if np.abs(gain - 1).max() < _CHANGED:
+        return picture
+    table = np.clip(np.rint(np.arange(256.0)[:, None] / gain), 0, 255).astype(np.uint8)
+    return cv2.LUT(picture, table[None])
 
 
 def exposure_gains(frames: np.ndarray, path: CameraPath) -> np.ndarray:

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from curation.models.objects.background import LIKELY, POSSIBLE, Background, RestFinder
-from curation.models.objects.exposure import even_exposure
+from curation.models.objects.exposure import at_gain, even_exposure, exposure_gains
 from curation.models.objects.stabilise import CameraPath, camera_path
 from curation.video.media import ClipFrames, luma
 
@@ -25,7 +25,8 @@ class MotionModel:
     def __init__(self, clip: ClipFrames) -> None:
         self._clip = clip
         self.path: CameraPath = camera_path(clip.gray)
-        frames = even_exposure(clip.frames, self.path)
+        self._gains = exposure_gains(clip.frames, self.path)
+        frames = even_exposure(clip.frames, self._gains)
         self.gray = clip.gray if frames is clip.frames else luma(frames)
         self._rest = RestFinder(self.gray, clip.seconds, self.path)
         background = Background(frames, self.path, self._rest)
@@ -39,6 +40,10 @@ class MotionModel:
         self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._small: dict[int, np.ndarray] = {}
         self._flows: dict[tuple[int, int], np.ndarray] = {}
+
+    def colours(self, index: int, rows: slice = slice(None), columns: slice = slice(None)) -> np.ndarray:
+        """uint8 [h, w, 3]: (part of) a frame with changes of exposure taken out."""
+        return at_gain(self._clip.frames[index, rows, columns], self._gains[index])
 
     def moving(self, index: int) -> np.ndarray:
         """uint8 [h, w], 255 where something moves relative to the camera's motion in frame `index`."""

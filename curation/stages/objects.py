@@ -24,6 +24,7 @@ from curation.stages.join_tubes import join_pieces, join_tubes
 from curation.stages.own_motion import carried_share
 from curation.stages.scenery import without_scenery
 from curation.stages.stage import ClipStage
+from curation.stages.untangle import untangle
 from curation.video.media import ClipFrames
 
 
@@ -149,6 +150,7 @@ class ObjectsOverClip(ClipStage):
     def _finished(self, clip: ClipFrames, tubes: list[tuple[MaskTube, Detection]]) -> list[tuple[MaskTube, Detection]]:
         """One tube for each object, largest first."""
         tubes = without_scenery(clip, tubes)  # first: an object that goes with a pole for a while is no piece of it
+        tubes = untangle(clip, tubes, self._masks)
         tubes = join_tubes(clip, join_pieces(clip, tubes), self._config.join_seconds)
         tubes = [tube for tube in tubes if self._is_large(clip, tube[0])]
         tubes.sort(key=lambda tube: -mask_extents(tube[0]).areas.sum())

@@ -4,7 +4,7 @@ Alone, the object is the foreground that its moved mask meets. Where other foreg
 its shape and colours decides pixel by pixel, so that objects that meet or hide one another keep apart.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -13,9 +13,12 @@ from pydantic import Field
 
 from curation.contract.config import Config
 from curation.contract.spans import mask_box
+from curation.models.masks.align import aligned
 from curation.models.masks.colours import colour_histogram, colour_miss, familiar_share
 from curation.models.masks.edges import half_strength
+from curation.models.masks.pieces import filled, meeting, met_foreground
 from curation.models.masks.protocol import MaskPrompt
+from curation.models.masks.together import follow_two
 from curation.models.masks.windows import Window, carried, clip_range, fetched, in_frame
 from curation.models.objects.motion_model import LIKELY, POSSIBLE, mask_motion, motion_model
 from curation.video.media import ClipFrames
@@ -23,7 +26,6 @@ from curation.video.media import ClipFrames
 _LEAST_PX = 8  # working px below which nothing is seen of an object
 _FAMILIAR = 110.0  # sum of the three channels' differences below which a pixel looks as it did
 _LEAST_FLOW = 0.5  # px per frame below which the direction of motion says nothing
-_CROSS_3 = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 _SQUARE_3, _SQUARE_5, _SQUARE_7 = (np.ones((side, side), np.uint8) for side in (3, 5, 7))
 
 
@@ -48,6 +50,12 @@ class ForegroundMasks:
             for step in (1, -1):
                 _Follower(clip, prompt, others, step, self._config).run(masks)
         return masks
+
+    def follow_two(
+        self, clip: ClipFrames, frame: int, masks: tuple[np.ndarray, np.ndarray], step: int
+    ) -> Iterator[tuple[int, tuple[np.ndarray, np.ndarray], bool]]:
+        """See MaskTracker."""
+        return follow_two(clip, frame, masks, step)
 
     def sharpened(self, clip: ClipFrames, frame: int, mask: np.ndarray) -> np.ndarray:
         """See MaskTracker."""
@@ -96,7 +104,7 @@ class _Follower:
         self._index = prompt.frame
         window = self._around(mask_box(prompt.mask) or [0, 0, 1, 1], 10.0)
         visible = window.of(prompt.mask).astype(np.uint8)
-        look = self._model.colours(prompt.frame, *window).copy()
+        look = window.of(clip.frames[prompt.frame]).copy()
         self._memory = _Memory(
             window=window,
             visible=visible,
@@ -149,11 +157,11 @@ class _Follower:
         rival = fetched(memory.other, pull, old) & free
         mine = carried(memory.visible, old, moved, window)
         evidence = window.of(self._model.evidence[self._index])
-        alone = _foreground(evidence, mine, free)
+        alone = met_foreground(evidence, mine, free)
         contested = bool(rival.any()) and _touch(mine, rival & (1 - mine))
         contested = contested or int(np.count_nonzero(alone & rival)) > max(20.0, 0.05 * memory.area)
         if contested:
-            moved = self._aligned(moved)
+            moved = aligned(self._clip.frames[self._index], memory.look, memory.visible, old, moved)
             mine = carried(memory.visible, old, moved, window)
         self._carry(moved, window)
         memory.other = rival
@@ -165,7 +173,7 @@ class _Follower:
         if contested:
             likely = ((evidence >= LIKELY) | ((evidence >= POSSIBLE) & (mine > 0))) & (free > 0)
             own = likely & self._mine_rather(expected, rival, pull)
-            found = _meeting(cv2.morphologyEx(own.astype(np.uint8), cv2.MORPH_OPEN, _SQUARE_3), expected)
+            found = meeting(cv2.morphologyEx(own.astype(np.uint8), cv2.MORPH_OPEN, _SQUARE_3), expected)
         if found.sum() < max(_LEAST_PX, 0.04 * memory.area if contested else 0):
             return None, contested
         return found, contested
@@ -190,42 +198,13 @@ class _Follower:
         colour fits better has the pixel; one that nobody claims must look as it did.
         """
         memory = self._memory
-        before = self._model.colours(self._index - self._step)
+        before = self._clip.frames[self._index - self._step]
         theirs = cv2.remap(before, pull[..., 0], pull[..., 1], cv2.INTER_LINEAR)
-        now = self._model.colours(self._index, *memory.window)
+        now = memory.window.of(self._clip.frames[self._index])
         miss_mine = colour_miss(now, memory.look)
         reach = cv2.dilate(expected, _SQUARE_3) > 0
         claimed = cv2.dilate(rival, _SQUARE_3) > 0
         return reach & np.where(claimed, miss_mine < colour_miss(now, theirs), miss_mine < _FAMILIAR)
-
-    def _aligned(self, moved: np.ndarray) -> np.ndarray:
-        """The motion near `moved` at which the remembered look of what was visible fits this frame best."""
-        memory = self._memory
-        box = mask_box(memory.visible > 0)
-        if box is None:
-            return moved
-        x0, y0, x1, y1 = box
-        reach = 3 + int(0.2 * np.hypot(*moved))
-        x, y = np.round(moved).astype(int)
-        left, top = memory.window.columns.start + x - reach, memory.window.rows.start + y - reach
-        x0, y0 = max(x0, -left), max(y0, -top)
-        x1 = min(x1, self._clip.width - left - 2 * reach)
-        y1 = min(y1, self._clip.height - top - 2 * reach)
-        if x1 - x0 < 6 or y1 - y0 < 6:
-            return moved
-        weight = memory.visible[y0:y1, x0:x1]
-        if weight.sum() < 40:
-            return moved
-        rows, columns = slice(top + y0, top + y1 + 2 * reach), slice(left + x0, left + x1 + 2 * reach)
-        scene = self._model.colours(self._index, rows, columns)
-        misses = cv2.matchTemplate(
-            scene, memory.look[y0:y1, x0:x1], cv2.TM_SQDIFF, mask=np.repeat(weight[..., None], 3, axis=2)
-        )
-        grid = np.arange(-reach, reach + 1)
-        # Slight preference for the expected motion where the picture does not say.
-        misses = misses / weight.sum() + 4.0 * (grid[:, None] ** 2 + grid[None] ** 2)
-        at_y, at_x = np.unravel_index(int(misses.argmin()), misses.shape)
-        return np.array([x + grid[at_x], y + grid[at_y]], np.float64)
 
     def _reappeared(self, hidden: int) -> np.ndarray | None:
         """The lost object, when free foreground that nothing else explains shows its colours where it can be.
@@ -262,7 +241,7 @@ class _Follower:
             if not max(_LEAST_PX, 0.05 * memory.area) < area < 1.6 * memory.area:
                 continue
             piece = (labels == label).astype(np.uint8)
-            score = familiar_share(self._model.colours(self._index, *window), piece, memory.colours)
+            score = familiar_share(window.of(self._clip.frames[self._index]), piece, memory.colours)
             if score > best_score:
                 best, best_score = piece, score
         if best is None:
@@ -270,11 +249,11 @@ class _Follower:
         if not hidden:
             here, there = mask_box(best > 0) or [0, 0, 0, 0], mask_box(memory.whole > 127) or [0, 0, 0, 0]
             memory.velocity = memory.velocity + np.subtract(_centre(here), _centre(there))
-        return _filled(best)
+        return filled(best)
 
     def _remember(self, found: np.ndarray, contested: bool) -> None:
         memory = self._memory
-        frame = self._model.colours(self._index, *memory.window)
+        frame = memory.window.of(self._clip.frames[self._index])
         memory.visible = found
         memory.other = self._rivals(self._index, memory.window, found, memory.other if contested else None)
         memory.leaving = self._is_leaving(found)
@@ -381,37 +360,6 @@ class _Follower:
 
 def _touch(mine: np.ndarray, other: np.ndarray) -> bool:
     return bool((cv2.dilate(mine, _SQUARE_7) & other).any())
-
-
-def _foreground(evidence: np.ndarray, mine: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """uint8 [h, w]: the foreground that the moved mask meets, as if the object were alone."""
-    found = (((evidence >= LIKELY) | ((evidence >= POSSIBLE) & (mine > 0))) & (free > 0)).astype(np.uint8)
-    found = cv2.morphologyEx(found, cv2.MORPH_OPEN, _CROSS_3)
-    found = cv2.morphologyEx(found, cv2.MORPH_CLOSE, _SQUARE_5)
-    return _filled(_meeting(found, mine)) & free
-
-
-def _meeting(found: np.ndarray, mine: np.ndarray) -> np.ndarray:
-    """The connected parts of `found` that meet the moved mask, but for those far from the largest of them."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(found, connectivity=8)
-    if count == 1:
-        return found
-    hit = np.bincount(labels[mine > 0], minlength=count)
-    size = stats[:, cv2.CC_STAT_AREA]
-    keep = hit >= np.maximum(1, 0.15 * size)
-    keep[0] = False
-    if keep.sum() > 1:
-        main = int(np.argmax(np.where(keep, size, 0)))
-        left, top, width, height = (stats[:, column] for column in range(4))
-        gap_x = np.maximum(left - (left[main] + width[main]), left[main] - (left + width))
-        gap_y = np.maximum(top - (top[main] + height[main]), top[main] - (top + height))
-        keep &= np.maximum(gap_x, gap_y) <= 4 + 0.2 * np.sqrt(size[main])
-    return keep[np.asarray(labels, np.intp)].astype(np.uint8)
-
-
-def _filled(mask: np.ndarray) -> np.ndarray:
-    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return cv2.drawContours(np.zeros_like(mask), outlines, -1, 1, thickness=cv2.FILLED)
 
 
 def _centre(box: Sequence[float]) -> np.ndarray:

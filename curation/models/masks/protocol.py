@@ -1,6 +1,6 @@
 """Masks over the clip: an object's mask in every frame, from its mask in one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,6 +27,19 @@ class MaskTracker(Protocol):
 
         All false in frames where it is not seen (occluded, or outside the frame). `others` are the masks over the
         clip of objects that were found before, each bool [T, h, w], which this one should not swallow.
+        """
+        ...
+
+    def follow_two(
+        self, clip: ClipFrames, frame: int, masks: tuple[np.ndarray, np.ndarray], step: int
+    ) -> Iterator[tuple[int, tuple[np.ndarray, np.ndarray], bool]]:
+        """Two objects that meet, in the frames after (`step` 1) or before (-1) `frame`, until the clip ends.
+
+        Args:
+            masks: of both in `frame`, where they are whole and apart, bool [h, w].
+
+        Yields:
+            frame, the two masks there (all false where one is not seen), and whether the objects touch.
         """
         ...
 

@@ -41,9 +41,9 @@ class MotionModel:
         self._small: dict[int, np.ndarray] = {}
         self._flows: dict[tuple[int, int], np.ndarray] = {}
 
-    def colours(self, index: int, rows: slice = slice(None), columns: slice = slice(None)) -> np.ndarray:
-        """uint8 [h, w, 3]: (part of) a frame with changes of exposure taken out."""
-        return at_gain(self._clip.frames[index, rows, columns], self._gains[index])
+    def colours(self, index: int) -> np.ndarray:
+        """uint8 [h, w, 3]: a frame with changes of exposure taken out."""
+        return at_gain(self._clip.frames[index], self._gains[index])
 
     def moving(self, index: int) -> np.ndarray:
         """uint8 [h, w], 255 where something moves relative to the camera's motion in frame `index`."""

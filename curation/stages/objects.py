@@ -42,10 +42,11 @@ class ObjectsOverClipConfig(Config):
     min_seconds: float = Field(default=0.5, ge=0, description="shortest time an object must be seen")
     join_seconds: float = Field(default=4.0, ge=0, description="longest absence after which an object is still itself")
     min_area: float = Field(
-        default=0.0008,
+        default=0.0013,
         ge=0,
         le=1,
-        description="least share of the frame, median over its life: slivers at edges of depth are specks mostly",
+        description="least share of the frame, median over its life, before edges are sharpened, which takes a "
+        "quarter of small ones: slivers at edges of depth are specks mostly",
     )
     min_travel: float = Field(
         default=0.02, ge=0, description="least way through the scene, share of the frame diagonal"

@@ -264,6 +264,20 @@ def test_light_that_changes_under_a_moving_camera_is_no_transition(transnet, sce
     assert detect(transnet, scene("pan", frames=60, **changes).frames) == []
 
 
+def test_a_step_of_light_on_thin_lines_that_alias_is_no_cut(transnet):
+    """Brick joints, 2 px wide, come and go in the small pictures when a hand moves the camera."""
+    rng = np.random.default_rng(0)
+    wall = np.full((300, 520), 150, np.float32) + np.linspace(-3, 3, 520, dtype=np.float32)
+    wall[np.arange(300) % 12.5 < 2] -= 60
+    wall[:, np.arange(520) % 28.75 < 2] -= 40
+    frames = []
+    for index in range(60):
+        moved = np.float32([[1, 0, rng.normal(-10, 1.5)], [0, 1, rng.normal(-10, 1.5)]])
+        frame = cv2.warpAffine(wall, moved, (480, 270)) * (0.8 if index >= 31 else 1.0)
+        frames.append(np.repeat(frame[..., None], 3, axis=2).astype(np.uint8))
+    assert detect(transnet, frames) == []
+
+
 def test_a_cut_between_plain_places_of_one_colour_is_found():
     """The network gives such cuts a probability of .01."""
     rng = np.random.default_rng(0)

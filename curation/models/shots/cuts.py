@@ -9,14 +9,13 @@ from collections import deque
 import cv2
 import numpy as np
 
-from curation.models.shots.likeness import likeness
+from curation.models.shots.likeness import SAME_PLACE, likeness
 from curation.models.shots.patches import unmatched
 from curation.models.shots.protocol import Transition
 
 _AROUND = 3  # pairs of frames before and after, which have to be calmer
 _SHIFT = 2
 _CHANGE = 4.0  # levels, on average, below which two frames are not looked at
-_SAME_PLACE = 0.75  # correlation: .7 and less at cuts; above .75 inside shots but for a blank wall (measured)
 _CHANGED_SHARE = 0.65
 _LEVEL = 5.0
 # (change - change around) / (change + change around + noise): .38 and more at 60 cuts, at most .11 at what else is that
@@ -52,7 +51,7 @@ class CutPass:
 def _contrast(frames: list[np.ndarray]) -> float:
     """How much the change in the middle of eight frames stands out; 0 if it is no cut."""
     before, after = frames[_AROUND : _AROUND + 2]
-    if cv2.absdiff(before, after).mean() < _CHANGE or likeness(before, after)[0] > _SAME_PLACE:
+    if cv2.absdiff(before, after).mean() < _CHANGE or likeness(before, after)[0] > SAME_PLACE:
         return 0.0
     change = _level(before, after)
     around = max(_level(frames[i], frames[i + 1]) for i in range(2 * _AROUND + 1) if i != _AROUND)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from curation.models.shots.likeness import likeness
+from curation.models.shots.likeness import SAME_PLACE, likeness
 from curation.models.shots.protocol import Transition
 
 _REACH = 12  # frames before and after that are compared
@@ -20,9 +20,6 @@ _OFF_HALFWAY = 0.2  # mean distance of a frame from halfway, as a share of that 
 _MARGIN = 5  # frames from the first mixed one to the first that is so close to halfway
 _BRIDGE = 12  # frames between halfway ones of one dissolve, in which an object or a hand moves
 _LEAST_FRAMES = 8
-# Correlation of the pictures before and after: at most .7 for different shots, .85 and more for what comes closest to a
-# dissolve inside a shot, slow zooms and exposure that adapts (measured).
-_SAME_SHOT = 0.75
 
 
 @dataclass
@@ -69,7 +66,7 @@ class DissolvePass:
 
     def _close(self) -> None:
         run, self._run = self._run, None
-        if run is None or run.frames < _LEAST_FRAMES or likeness(run.before, run.after)[0] > _SAME_SHOT:
+        if run is None or run.frames < _LEAST_FRAMES or likeness(run.before, run.after)[0] > SAME_PLACE:
             return
         # At the u-th mixed frame the distance is (reach - u) / (2 reach + 2 u).
         start, end = run.first - _MARGIN, run.last + 1 + _MARGIN

@@ -3,6 +3,9 @@
 import cv2
 import numpy as np
 
+SAME_PLACE = 0.75
+"""Correlation above which two frames show one place. Measured: at most .7 between shots; inside them .9 and more where
+light changes at once, thin lines that alias in small pictures included, and .85 across slow zooms."""
 _BLUR = 5  # pixels of the 48x27 picture: what a hand or a pan moves between two frames disappears in it
 
 

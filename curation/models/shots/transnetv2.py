@@ -23,7 +23,7 @@ from curation.contract.spans import Span
 from curation.models.packages import revision
 from curation.models.shots.cuts import CutPass
 from curation.models.shots.dissolves import DissolvePass
-from curation.models.shots.likeness import likeness
+from curation.models.shots.likeness import SAME_PLACE, likeness
 from curation.models.shots.merge import merge_transitions
 from curation.models.shots.patches import unmatched
 from curation.models.shots.protocol import Transition
@@ -38,7 +38,6 @@ _SHORTEST_GRADUAL = 3  # frames of `many_hot`; hard cuts have one, two when the 
 _STEP_LEVEL = 4.0  # mean change of level between two frames from which on it can be a step of brightness
 _STEP_LEFT = 0.5  # of that change, what a gain and an offset may leave unexplained: up to .4 seen, without a step .9
 _LONGEST_STEP, _FADE_STEPS = 5, 4  # frames that a step may smear to under a fast pan, and steps of the shortest fade
-_STEP_LIKENESS = 0.9  # correlation of the two pictures: .96 and more at steps, .7 and less between shots (measured)
 
 
 class TransNetV2Config(Config):
@@ -234,7 +233,7 @@ def is_exposure_step(before: np.ndarray, after: np.ndarray) -> bool:
     if float(cv2.absdiff(before, after).mean()) < _STEP_LEVEL:
         return False
     correlation, left = likeness(before, after)
-    return correlation > _STEP_LIKENESS and left < _STEP_LEFT
+    return correlation > SAME_PLACE and left < _STEP_LEFT
 
 
 @contextmanager

@@ -20,7 +20,14 @@ from curation.stages.box_sampler import (
     waiting_side,
 )
 from curation.stages.events import FrameEvents
-from curation.stages.region_boxes import RegionBoxes, RegionBoxesConfig, touching_boxes, widest_box
+from curation.stages.region_boxes import (
+    RegionBoxes,
+    RegionBoxesConfig,
+    carried_box,
+    gone_boxes,
+    held_area,
+    near_boxes,
+)
 from curation.stages.region_events import RegionEvents
 from curation.video.media import ClipFrames
 
@@ -230,10 +237,17 @@ def test_an_object_that_is_about_to_enter_gets_none():
     assert far["region_boxes"] and near["region_boxes"] == []
 
 
-def test_what_touches_an_object_is_excluded_with_it():
-    mask, touching, apart = (moving_box([x], [30])[0] for x in (40, 65, 90))
-    (box,) = touching_boxes(mask, [touching, apart, np.zeros_like(mask)], 2)
-    assert box.tolist() == [65, 30, 89, 52]
+def test_what_is_near_an_object_is_excluded_with_it():
+    mask, near, apart = (moving_box([x], [30])[0] for x in (40, 70, 110))
+    (box,) = near_boxes(mask, [near, apart, np.zeros_like(mask)], 8)
+    assert box.tolist() == [70, 30, 94, 52]
+
+
+def test_what_is_gone_when_an_object_comes_in_may_be_that_object():
+    early, throughout = moving_box(np.full(9, 20), np.full(9, 30)), moving_box(np.full(9, 60), np.full(9, 30))
+    early[5:] = False
+    (box,) = gone_boxes([early, throughout, np.zeros_like(early)], 2, 6)
+    assert box.tolist() == [20, 30, 44, 52]
 
 
 def test_the_same_seed_gives_the_same_boxes():
@@ -294,9 +308,6 @@ def test_an_object_that_leaves_the_frame_leaves_the_boxes_that_share_its_border(
 
 
 def test_an_object_that_lost_all_its_points_takes_up_its_mask():
-    from curation.contract.tables import records, table
-    from curation.stages.region_boxes import held_area
-
     no_points = {"start_frame": 5, "points": np.zeros((3, 0, 2)), "visibility": np.zeros((3, 0), bool)}
     (track,) = records(table("tracks", [no_points]))
     assert held_area(np.array([10.0, 20.0, 30.0, 40.0]), track, 6, 2.0).tolist() == [8, 18, 32, 42]
@@ -304,7 +315,14 @@ def test_an_object_that_lost_all_its_points_takes_up_its_mask():
 
 def test_the_box_that_is_held_goes_by_the_frames_around():
     boxes = np.array([[10.0 + 4 * t, 20, 30 + 4 * t, 60] for t in range(9)])
-    boxes[4, 2] -= 9  # a part is missing for a moment
-    assert widest_box(boxes, 4, reach=2).tolist() == [26, 20, 46, 60]
-    boxes[:3] = np.nan  # it has only just come
-    assert widest_box(boxes, 3, reach=1).tolist() == [22, 20, 42, 60]
+    points = np.array([[[12.0 + 4 * t, 30], [15 + 4 * t, 40], [99, 99]] for t in range(9)])
+    visible = np.tile([True, True, False], (9, 1))
+    track = {"start_frame": 3, "points": points, "visibility": visible}
+    boxes[3:6, 2] -= 9  # a part is missing for a while
+    assert carried_box(boxes, 4, track, 3, reach=2).tolist() == [26, 20, 46, 60]
+    boxes[6] = np.nan
+    visible[2] = False  # and nothing tells how it moved
+    assert carried_box(boxes, 4, track, 3, reach=2).tolist() == [26, 20, 37, 60]
+    # The clip began two frames before the track.
+    early = np.concatenate([np.full((2, 4), np.nan), boxes[:7]])
+    assert carried_box(early, 4, track, 1, reach=9).tolist() == [18, 20, 38, 60]

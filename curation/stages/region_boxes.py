@@ -9,6 +9,7 @@ from pydantic import Field
 
 from curation.contract.config import Config
 from curation.contract.ids import generator
+from curation.contract.mask_tube import Masks
 from curation.contract.spans import mask_box
 from curation.contract.tables import Tables, records, table
 from curation.stages.box_sampler import (
@@ -23,6 +24,8 @@ from curation.stages.clip_masks import mask_extents, object_masks
 from curation.stages.stage import ClipStage, Resources
 from curation.video.media import ClipFrames
 
+_LEAST_POINTS = 2  # that are seen in two frames tell how the object moved between them
+
 
 class RegionBoxesConfig(Config):
     """Numbers without another source are the recipe's (Frame In-N-Out v1.5, In-N-Out step)."""
@@ -32,6 +35,13 @@ class RegionBoxesConfig(Config):
     margin: float = Field(
         default=15 / 720, description="least distance from the object, share of the shorter side: 15 px at 720p"
     )
+    size_margin: float = Field(
+        default=0.1, description="least distance from it too, share of its size: edges are less sure by as much; ours"
+    )
+    piece_gap: float = Field(
+        default=1.0,
+        description="what comes nearer to the object, share of its size, may be a part of it and is excluded too; ours",
+    )
     side_min_height: float = Field(
         default=0.25,
         description="least height where the recipe's does not fit beside the object, share of the canvas; ours",
@@ -39,9 +49,12 @@ class RegionBoxesConfig(Config):
     least_side_px: int = Field(default=48, description="least width and height of a box, px; ours")
     duplicate_iou: float = Field(default=0.9, description="boxes that overlap a larger one by more are left out; ours")
     least_area: float = Field(default=5e-5, description="smallest mask that counts as seen, share of the frame; ours")
-    doubt_s: float = Field(
-        default=0.2,
+    around_s: float = Field(
+        default=0.5,
         description="time on either side of a start frame in which the masks say what this one may lack; ours",
+    )
+    doubt_s: float = Field(
+        default=0.2, description="time before the first mask of what enters in which it may be there already; ours"
     )
     least_whole: float = Field(
         default=0.6,
@@ -53,10 +66,10 @@ class RegionBoxesConfig(Config):
 class RegionBoxes(ClipStage):
     """Fills `objects.starts`, with one entry per start frame of the clip.
 
-    An object that is seen in the start frame gets boxes that exclude it and what touches it, each with the side of
+    An object that is seen in the start frame gets boxes that exclude it and what is near it, each with the side of
     the box on which it waits, and boxes that hold all of it and that it leaves before the clip ends. An object that
-    enters the frame later gets boxes that it will enter. One that is partly or all hidden or lost in the start frame,
-    or that is about to enter, gets none.
+    enters the frame later gets boxes that it will enter, and that hold nothing which may be this object before it left.
+    One that is partly or all hidden or lost in the start frame, or that is about to enter, gets none.
     """
 
     name: ClassVar[str] = "region_boxes"
@@ -100,7 +113,7 @@ class RegionBoxes(ClipStage):
         if masks is None:
             return []
         neighbours = [other for item in others if (other := object_masks(clip, item)) is not None]
-        reach = max(1, round(self.config.doubt_s * float(clip.fps)))
+        around, doubt = (round(time * float(clip.fps)) for time in (self.config.around_s, self.config.doubt_s))
         areas, boxes = mask_extents(masks)
         boxes[areas < self.config.least_area * clip.width * clip.height] = np.nan
         boxes *= np.tile(clip.scale, 2)
@@ -119,11 +132,12 @@ class RegionBoxes(ClipStage):
                 if not self._whole(clip, areas, index):
                     starts.append(start)
                     continue
-                expected = widest_box(boxes, index, reach)
-                held = held_area(expected, track, frame, margin)
-                touching = touching_boxes(masks[index], [other[index] for other in neighbours], margin / clip.scale[0])
-                around = np.array([held, *(margin_around(box * np.tile(clip.scale, 2), margin) for box in touching)])
-                whole = np.concatenate([around[:, :2].min(axis=0), around[:, 2:].max(axis=0)])
+                size = float(np.sqrt(np.prod(boxes[index, 2:] - boxes[index, :2])))
+                apart = max(margin, self.config.size_margin * size)
+                held = held_area(carried_box(boxes, index, track, clip.start, around), track, frame, apart)
+                gap = max(margin, self.config.piece_gap * size) / clip.scale[0]
+                near = near_boxes(masks[index], [other[index] for other in neighbours], gap)
+                whole = box_around([held, *(margin_around(box * np.tile(clip.scale, 2), margin) for box in near)])
                 start["region_boxes"], start["region_sides"] = boxes_beside(
                     whole, (clip.source_width, clip.source_height), self.config, rng
                 )
@@ -131,9 +145,11 @@ class RegionBoxes(ClipStage):
             elif (
                 later[:1] == ["enter"]
                 and (earlier[-1:] == ["exit"] or np.isnan(boxes[:index, 0]).all())
-                and min(at for at, _ in crossings if at > frame) > frame + reach  # first masks may come a little late
+                and min(at for at, _ in crossings if at > frame) > frame + max(1, doubt)
             ):
-                start["region_boxes"], start["region_sides"] = self._entered(clip, after, rng)
+                gone = gone_boxes(neighbours, index, index + 1 + int(np.argmax(~np.isnan(boxes[index + 1 :, 0]))))
+                gone = [box * np.tile(clip.scale, 2) for box in gone]
+                start["region_boxes"], start["region_sides"] = self._entered(clip, after, gone, rng)
             starts.append(start)
         return starts
 
@@ -158,11 +174,13 @@ class RegionBoxes(ClipStage):
         return [*kept, [0, 0, *canvas]] if leaves_frame else kept
 
     def _entered(
-        self, clip: ClipFrames, after: np.ndarray, rng: np.random.Generator
+        self, clip: ClipFrames, after: np.ndarray, gone: list[np.ndarray], rng: np.random.Generator
     ) -> tuple[list[list[int]], list[str]]:
-        """Boxes that the middle of an object comes into which is not in the frame yet."""
+        """Boxes that the middle of an object comes into which is not in the frame yet, and that `gone` is not in."""
         canvas = (clip.source_width, clip.source_height)
         drawn = _big(any_boxes(canvas, self.config.candidates, rng), self.config)
+        for box in gone:
+            drawn = drawn[np.any((drawn[:, 2:] <= box[:2]) | (drawn[:, :2] >= box[2:]), axis=1)]
         middle = (after[None, :, :2] + after[None, :, 2:]) / 2
         inside = np.all((middle >= drawn[:, None, :2]) & (middle < drawn[:, None, 2:]), axis=2)
         kept = distinct(drawn[inside.any(axis=1)], self.config.duplicate_iou, self.config.keep)
@@ -190,28 +208,31 @@ def _big(boxes: np.ndarray, config: RegionBoxesConfig) -> np.ndarray:
     return boxes[(boxes[:, 2:] - boxes[:, :2]).min(axis=1) >= config.least_side_px]
 
 
-def widest_box(boxes: np.ndarray, index: int, reach: int) -> np.ndarray:
-    """The box [4] around the object's box in a frame and where the frames around let it be expected.
+def carried_box(boxes: np.ndarray, index: int, track: Mapping[str, Any], clip_start: int, reach: int) -> np.ndarray:
+    """The box [4] around the object's box in a frame and those of the frames around, carried along with its points.
 
-    A mask that lacks a part or is thin for a moment is as wide there as those before and after it: of each pair at
-    the same distance the mean is taken, or at an end of the object's time the two of one side are carried on.
+    A mask that lacks a part for a moment is as wide there as those before and after it, and a part that is missing
+    does not move the points.
 
     Args:
-        boxes: [T, 4], nan where the object is not seen.
-        reach: most frames between the frame and its pair.
+        boxes: [T, 4] over the clip, nan where the object is not seen; px of the source, as the track's points.
+        index: of the frame in the clip, which begins at the source's frame `clip_start`.
+        reach: most frames between the frame and those around.
     """
-    expected = [boxes[index]]
-    for step in range(1, reach + 1):
-        for first, second, weights in (
-            (index - step, index + step, (0.5, 0.5)),
-            (index + step, index + 2 * step, (2, -1)),
-            (index - step, index - 2 * step, (2, -1)),
-        ):
-            inside = min(first, second) >= 0 and max(first, second) < len(boxes)
-            if inside and not np.isnan(boxes[[first, second]]).any():
-                expected.append(weights[0] * boxes[first] + weights[1] * boxes[second])
-                break
-    return np.concatenate([np.min(expected, axis=0)[:2], np.max(expected, axis=0)[2:]])
+    first = clip_start - track["start_frame"]
+    points, visible = track["points"], track["visibility"]
+    carried = [boxes[index]]
+    for other in range(max(0, index - reach, -first), min(len(boxes), index + reach + 1, len(points) - first)):
+        common = visible[index + first] & visible[other + first]
+        if np.count_nonzero(common) >= _LEAST_POINTS and not np.isnan(boxes[other, 0]):
+            moved = np.median(points[index + first][common] - points[other + first][common], axis=0)
+            carried.append(boxes[other] + np.tile(moved, 2))
+    return box_around(carried)
+
+
+def box_around(boxes: Sequence[np.ndarray]) -> np.ndarray:
+    """The box [4] around boxes [4]."""
+    return np.concatenate([np.min(boxes, axis=0)[:2], np.max(boxes, axis=0)[2:]])
 
 
 def held_area(box: np.ndarray, track: Mapping[str, Any], frame: int, margin: float) -> np.ndarray:
@@ -228,14 +249,26 @@ def margin_around(box: np.ndarray, margin: float) -> np.ndarray:
     return box + np.array([-margin, -margin, margin, margin])
 
 
-def touching_boxes(mask: np.ndarray, others: list[np.ndarray], reach_px: float) -> list[np.ndarray]:
+def near_boxes(mask: np.ndarray, others: list[np.ndarray], reach_px: float) -> list[np.ndarray]:
     """Boxes [4] around the masks bool [h, w] that come within `reach_px` of `mask`.
 
-    Such a neighbour may be a part of the object that was taken for another one; a box must not hold it either.
+    Such a neighbour may be a part of the object that was taken for another one, on the far side of a pole for
+    instance; a box must not hold it either.
     """
-    side = 2 * max(1, round(reach_px)) + 1
-    near = cv2.dilate(mask.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
-    return [np.array(mask_box(other), np.float64) for other in others if (other & near).any()]
+    away = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
+    return [np.array(mask_box(other), np.float64) for other in others if other.any() and away[other].min() <= reach_px]
+
+
+def gone_boxes(others: Sequence[Masks], index: int, first: int) -> list[np.ndarray]:
+    """Boxes [4] in frame `index` around masks, each bool [T, h, w], that are seen there and never from `first` on.
+
+    Such a one may be the object itself that comes in at `first`, before it left: one thing, reported as two.
+    """
+    return [
+        np.array(mask_box(other[index]), np.float64)
+        for other in others
+        if other[index].any() and not mask_extents(other).areas[first:].any()
+    ]
 
 
 def entered_from(boxes: np.ndarray, region: np.ndarray) -> str:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from curation.contract.tables import records, table
-from curation.stages.identity import IdentityConfig, IdentityReferences, cut_out, without_islands
+from curation.stages.identity import IdentityConfig, IdentityReferences, cut_out, sure_part, without_islands
 from curation.video.media import ClipFrames
 
 GREEN, RED = (20, 200, 40), (210, 30, 30)
@@ -115,3 +115,16 @@ def test_an_object_that_is_never_seen_has_none():
 
 def test_references_are_the_same_for_the_same_seed():
     assert references(*clip_and_tables()) == references(*clip_and_tables())
+
+
+def test_what_a_mask_takes_in_for_a_moment_is_cut_away():
+    clip, _ = clip_and_tables()
+    masks = clip.cache["masks"]["object"]
+    alone = masks[30].copy()
+    masks[29:32, 118:130, 60:150] = True  # a shadow below, over three frames
+    points = np.array([[[4.0 * (-60 + 4 * t + x), 400.0] for x in (20, 40)] for t in range(60)])
+    track = {"start_frame": 100, "points": points, "visibility": np.ones((60, 2), bool)}
+    kept = sure_part(clip, masks, track, 30, IdentityConfig())
+    assert (kept == alone).mean() > 0.998
+    track["visibility"][:] = False  # nothing tells how it moves
+    assert (sure_part(clip, masks, track, 30, IdentityConfig()) == masks[30]).all()

@@ -11,6 +11,8 @@ from curation.contract.rle import decode_mask
 from curation.contract.spans import Span
 from curation.video.media import ClipFrames
 
+_LEAST_POINTS = 2  # that are seen in two frames tell how an object moved between them
+
 
 class Extents(NamedTuple):
     """Outlines of masks [T, h, w], one row a frame.
@@ -47,6 +49,22 @@ def object_masks(clip: ClipFrames, track: Mapping[str, Any]) -> Masks | None:
 def track_span(clip: ClipFrames, track: Mapping[str, Any]) -> Span:
     """The clip-relative frames that the track knows about."""
     return Span(track["start_frame"] - clip.start, track["end_frame"] - clip.start)
+
+
+def moved(track: Mapping[str, Any], frame: int, other: int) -> np.ndarray | None:
+    """How far an object's points moved from source frame `other` to `frame`: [2] px of the source, their median.
+
+    None when fewer than two points are seen in both, or the track does not know one of the frames, or has no points.
+    """
+    if track["points"] is None:
+        return None
+    now, then = frame - track["start_frame"], other - track["start_frame"]
+    if min(now, then) < 0 or max(now, then) >= len(track["points"]):
+        return None
+    common = track["visibility"][now] & track["visibility"][then]
+    if np.count_nonzero(common) < _LEAST_POINTS:
+        return None
+    return np.median(track["points"][now][common] - track["points"][then][common], axis=0)
 
 
 def mask_extents(masks: Masks) -> Extents:

@@ -1,5 +1,6 @@
 """Identity (ID) references: an object cut out of a few frames, as RGBA pictures."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import cv2
@@ -8,9 +9,10 @@ from pydantic import Field
 
 from curation.contract.config import Config
 from curation.contract.ids import generator
+from curation.contract.mask_tube import Masks
 from curation.contract.spans import mask_box
 from curation.contract.tables import Tables, records, table
-from curation.stages.clip_masks import Extents, mask_extents, object_masks
+from curation.stages.clip_masks import Extents, mask_extents, moved, object_masks
 from curation.stages.stage import ClipStage, Resources
 from curation.video.media import ClipFrames
 
@@ -30,6 +32,9 @@ class IdentityConfig(Config):
     steady: float = Field(
         default=0.2,
         description="how far the area may be off the median within apart_s: else the mask lacks or holds too much",
+    )
+    agree_s: float = Field(
+        default=0.3, description="time on either side whose masks have a say in what of a mask is the object"
     )
     pad: float = Field(default=0.05, description="space around the mask, share of its longer side")
     erode: float = Field(
@@ -51,7 +56,7 @@ class IdentityReferences(ClipStage):
     """
 
     name: ClassVar[str] = "identity"
-    reads: ClassVar[tuple[str, ...]] = ("objects.query_frame", "tracks.masks")
+    reads: ClassVar[tuple[str, ...]] = ("objects.query_frame", "tracks.points", "tracks.visibility", "tracks.masks")
     writes: ClassVar[tuple[str, ...]] = (
         "objects.identity_reference",
         "objects.identity_frame",
@@ -72,7 +77,10 @@ class IdentityReferences(ClipStage):
             masks = known.get(item["object_id"])
             others = [outline for key, outline in outlines.items() if key != item["object_id"]]
             frames = self._frames(clip, item, outlines[item["object_id"]], others) if masks is not None else []
-            cuts = [self._cut(clip, frame, masks[frame]) for frame in frames] if masks is not None else []
+            track = tracks.get(item["object_id"])
+            cuts = []
+            if masks is not None and track is not None:
+                cuts = [self._cut(clip, frame, sure_part(clip, masks, track, frame, self.config)) for frame in frames]
             item["identity_reference"] = cuts[0].image if cuts else None
             item["identity_frame"] = clip.start + frames[0] if cuts else None
             item["identity_box"] = cuts[0].box if cuts else None
@@ -148,6 +156,26 @@ def _apart(extents: Extents, others: list[Extents]) -> np.ndarray:
             meets = (extents.boxes[:, :2] <= other.boxes[:, 2:]) & (other.boxes[:, :2] <= extents.boxes[:, 2:])
             apart &= ~meets.all(axis=1)
     return apart
+
+
+def sure_part(
+    clip: ClipFrames, masks: Masks, track: Mapping[str, Any], frame: int, config: IdentityConfig
+) -> np.ndarray:
+    """The part of a frame's mask, bool [h, w], that half of the masks around hold too, carried along with the points.
+
+    A shadow, a pole or the ground between legs is taken in for a moment only. Where less than half of the mask is left,
+    the object turns or bends too fast to tell, and the mask stays as it is.
+    """
+    reach = round(config.agree_s * float(clip.fps))
+    around = [masks[frame]]
+    for other in range(max(0, frame - reach), min(clip.length, frame + reach + 1)):
+        way = moved(track, clip.start + frame, clip.start + other)
+        if other != frame and way is not None and masks[other].any():
+            x, y = way / clip.scale
+            shift = np.array([[1, 0, x], [0, 1, y]], np.float32)
+            around.append(cv2.warpAffine(masks[other].view(np.uint8), shift, (clip.width, clip.height)) > 0)
+    sure: np.ndarray = masks[frame] & (np.mean(around, axis=0) >= 0.5)
+    return sure if 2 * np.count_nonzero(sure) >= np.count_nonzero(masks[frame]) else masks[frame]
 
 
 def cut_out(picture: np.ndarray, mask: np.ndarray, config: IdentityConfig) -> tuple[bytes, np.ndarray]:

@@ -20,11 +20,9 @@ from curation.stages.box_sampler import (
     excluding_boxes,
     waiting_side,
 )
-from curation.stages.clip_masks import mask_extents, object_masks
+from curation.stages.clip_masks import mask_extents, moved, object_masks
 from curation.stages.stage import ClipStage, Resources
 from curation.video.media import ClipFrames
-
-_LEAST_POINTS = 2  # that are seen in two frames tell how the object moved between them
 
 
 class RegionBoxesConfig(Config):
@@ -219,14 +217,11 @@ def carried_box(boxes: np.ndarray, index: int, track: Mapping[str, Any], clip_st
         index: of the frame in the clip, which begins at the source's frame `clip_start`.
         reach: most frames between the frame and those around.
     """
-    first = clip_start - track["start_frame"]
-    points, visible = track["points"], track["visibility"]
     carried = [boxes[index]]
-    for other in range(max(0, index - reach, -first), min(len(boxes), index + reach + 1, len(points) - first)):
-        common = visible[index + first] & visible[other + first]
-        if np.count_nonzero(common) >= _LEAST_POINTS and not np.isnan(boxes[other, 0]):
-            moved = np.median(points[index + first][common] - points[other + first][common], axis=0)
-            carried.append(boxes[other] + np.tile(moved, 2))
+    for other in range(max(0, index - reach), min(len(boxes), index + reach + 1)):
+        way = moved(track, clip_start + index, clip_start + other)
+        if way is not None and not np.isnan(boxes[other, 0]):
+            carried.append(boxes[other] + np.tile(way, 2))
     return box_around(carried)
 
 

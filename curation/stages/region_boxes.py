@@ -33,9 +33,6 @@ class RegionBoxesConfig(Config):
     margin: float = Field(
         default=15 / 720, description="least distance from the object, share of the shorter side: 15 px at 720p"
     )
-    size_margin: float = Field(
-        default=0.1, description="least distance from it too, share of its size: edges are less sure by as much; ours"
-    )
     piece_gap: float = Field(
         default=1.0,
         description="what comes nearer to the object, share of its size, may be a part of it and is excluded too; ours",
@@ -131,8 +128,7 @@ class RegionBoxes(ClipStage):
                     starts.append(start)
                     continue
                 size = float(np.sqrt(np.prod(boxes[index, 2:] - boxes[index, :2])))
-                apart = max(margin, self.config.size_margin * size)
-                held = held_area(carried_box(boxes, index, track, clip.start, around), track, frame, apart)
+                held = held_area(carried_box(boxes, index, track, clip.start, around), track, frame, margin)
                 gap = max(margin, self.config.piece_gap * size) / clip.scale[0]
                 near = near_boxes(masks[index], [other[index] for other in neighbours], gap)
                 whole = box_around([held, *(margin_around(box * np.tile(clip.scale, 2), margin) for box in near)])

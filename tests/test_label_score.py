@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -101,6 +102,17 @@ def test_objects_are_found_missed_or_false():
     # An object that lies in no clip, or in too short a part of one, is missed all the same.
     assert _outcomes(object_cases(labelled, [], FPS), "object") == ["missed"]
     assert _outcomes(object_cases(labelled, _matches(labelled, [(0, 3)], []), FPS), "object") == ["missed"]
+
+
+def test_references_are_judged_where_one_shot_is_seen_alone():
+    labelled = _file([_thing("car", 10, seen=(0, 15))], transitions=(TransitionTruth("dissolve", 15, 19),))
+    (match,) = matches = _matches(labelled, [(0, 20)], [(0, 10, 0, 20)])
+    opaque = cv2.imencode(".png", np.full((10, 20, 4), 255, np.uint8))[1].tobytes()
+    match.reported[0].row.update(identity_reference={"bytes": opaque}, identity_box=[10, 5, 30, 15])
+    match.reported[0].row.update(identity_frame=14)
+    assert [case.value for case in object_cases(labelled, matches, FPS) if case.measure == "identity"] == [0.5]
+    match.reported[0].row.update(identity_frame=15)  # the truth ends where the mixing begins
+    assert [case for case in object_cases(labelled, matches, FPS) if case.measure == "identity"] == []
 
 
 def test_what_is_too_small_or_too_short_is_neither_missed_nor_false():

@@ -71,7 +71,7 @@ def _found(labelled: LabelledClip, clip: ClipMatches, match: Match, tube: TrueTu
     query = int(match.row["query_frame"]) - start
     yield Case("mask_j_start", value=float(np.nan_to_num(j[query])), frame=start + query, **about)
     yield from _tracks(match, tube, about)
-    yield from _identity(match, tube, start, about)
+    yield from _identity(labelled, match, tube, start, about)
 
 
 def _tracks(match: Match, tube: TrueTube, about: dict[str, Any]) -> Iterator[Case]:
@@ -98,11 +98,15 @@ def _tracks(match: Match, tube: TrueTube, about: dict[str, Any]) -> Iterator[Cas
             yield Case(measure, value=value, frame=int(frames[0]), **about)
 
 
-def _identity(match: Match, tube: TrueTube, start: int, about: dict[str, Any]) -> Iterator[Case]:
+def _identity(
+    labelled: LabelledClip, match: Match, tube: TrueTube, start: int, about: dict[str, Any]
+) -> Iterator[Case]:
     reference, box = match.row["identity_reference"], match.row["identity_box"]
     if reference is None:
         return
     frame = int(match.row["identity_frame"])
+    if _is_mixed(labelled, frame):
+        return
     with Image.open(BytesIO(reference["bytes"])) as picture:
         alpha = np.asarray(picture.convert("RGBA"))[..., 3]
     x0, y0, x1, y1 = (int(side) for side in box)
@@ -112,6 +116,11 @@ def _identity(match: Match, tube: TrueTube, start: int, about: dict[str, Any]) -
     if opaque.any():
         purity = np.count_nonzero(opaque & truth) / np.count_nonzero(opaque)
         yield Case("identity", value=purity, frame=frame, box=[x0, y0, x1, y1], **about)
+
+
+def _is_mixed(labelled: LabelledClip, frame: int) -> bool:
+    """Whether two shots are mixed in a frame: true masks end where the mixing begins, though the object is seen."""
+    return any(item.kind != "cut" and item.first <= frame <= item.last for item in labelled.transitions or ())
 
 
 def _boxes(labelled: LabelledClip, clip: ClipMatches, match: Match, shared: np.ndarray) -> Iterator[Case]:

@@ -31,6 +31,9 @@ _PLANAR = frozenset(
     f"{family}{sampling}p" for family in ("yuv", "yuvj") for sampling in ("444", "440", "422", "420", "411")
 )
 
+# Rows that are converted at once: few enough to stay in a core's cache between the two steps.
+_STRIP = 64
+
 
 class FramePictures:
     """Renders one frame at any size.
@@ -77,9 +80,12 @@ class FramePictures:
             if out is not None:
                 out[...] = rgb
             return rgb
-        # In place: fresh memory for a large picture costs as much as converting it.
-        yuv = cv2.merge(self._shrunk(size), out)
-        return cv2.transform(yuv, _to_rgb(int(self._frame.colorspace), self._full_range), yuv)
+        planes, to_rgb = self._shrunk(size), _to_rgb(int(self._frame.colorspace), self._full_range)
+        rgb = np.empty((size[1], size[0], 3), np.uint8) if out is None else out
+        for top in range(0, size[1], _STRIP):
+            rows = slice(top, top + _STRIP)
+            cv2.transform(cv2.merge([plane[rows] for plane in planes]), to_rgb, rgb[rows])
+        return rgb
 
     def _shrunk(self, size: tuple[int, int]) -> list[np.ndarray]:
         """Y, U and V at `size`, uint8, in the frame's own matrix and range."""

@@ -50,7 +50,6 @@ class Precomputer:
     """What other shards have written, and what earlier samples of this process gave, is not computed again."""
 
     def __init__(self, spec: PrecomputeSpec) -> None:
-        set_up_worker()
         self.spec = spec
         self.config = TrainingConfig.model_validate_json(spec.config)
         self.folder = RunFolder(spec.cache)
@@ -61,6 +60,7 @@ class Precomputer:
             self.model = load_model(self.config.model, Path(scratch), with_transformer=False)
         self.model.vae.to(self.device)
         self.model.text_encoder.to(self.device)
+        set_up_worker()  # not before the weights have gone to the device: it would keep their place in memory, too
         self._written: set[tuple[str, str]] = set()
 
     def __call__(self, shard: Shard) -> ShardReport:

@@ -104,7 +104,7 @@ def _paint(
     by_channel = np.zeros((cells.shape[1], 3, column_weights.shape[1], 3), np.float32)
     for channel in range(3):
         by_channel[:, channel, :, channel] = column_weights
-    pixels = row_weights.T @ cells.reshape(len(cells), -1) @ by_channel.reshape(cells.shape[1] * 3, -1)
+    pixels = row_weights.T @ (cells.reshape(len(cells), -1) @ by_channel.reshape(cells.shape[1] * 3, -1))
     shares = pixels.reshape(row_weights.shape[1], -1, 3)
     # cv2 rounds where it converts, the recipe cuts off: half a level less.
     white = (_WHITE - 0.5 + _EPSILON,) * 4
@@ -113,10 +113,14 @@ def _paint(
 
 def _weights(cumulative: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, slice]:
     """float32 [cells, pixels]: the share that each cell between `edges` has in each pixel; and which ones."""
-    weights = np.diff(cumulative[edges], axis=0)
+    source, canvas = len(cumulative) - 1, cumulative.shape[1]
+    margin = _reach(source, canvas) / 2
+    first = max(0, int((edges[0] - margin) * canvas / source))
+    last = int((edges[-1] + margin) * canvas / source) + 1
+    weights = np.diff(cumulative[edges, first:last], axis=0)
     touched = np.flatnonzero(np.abs(weights).max(axis=0) > 1e-7)
     span = slice(int(touched[0]), int(touched[-1]) + 1) if len(touched) else slice(0, 0)
-    return weights[:, span].astype(np.float32), span
+    return weights[:, span].astype(np.float32), slice(first + span.start, first + span.stop)
 
 
 @lru_cache(maxsize=16)

@@ -14,6 +14,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from diffusers import WanTransformer3DModel
 
 from cluster.upload import exclude_patterns
 
@@ -90,6 +91,25 @@ def test_a_job_runs_with_the_code_but_not_the_data(head, tmp_path):
     said, told = job.communicate(timeout=120)
     assert "['.gitignore', 'work.py']\ntwo words\n" in said, told
     assert job.returncode == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [(), ("--ray-workers", "1")])
+def test_training_runs_as_a_job_from_the_uploaded_code(head, truth_run, tmp_path, workers):
+    settings = ("data.sizes=[[32,64]]", "data.frames=[5]", "validation.every=0", "loop.trackers=[]")
+    chosen = [word for setting in (*settings, "loop.log_every=1") for word in ("--set", setting)]
+    training = [sys.executable, "-m", "training", "run", "--manifest", truth_run.uri, "--model", "tiny-wan"]
+    training += ["--stage", "inout", "--output", tmp_path / "run", *workers, *chosen]
+    job = submitted(head, ROOT, *training, "--set", "loop.steps=2")
+    said, told = job.communicate(timeout=280)
+    assert job.returncode == 0, said + told
+    assert "step 2/2: loss" in said
+    WanTransformer3DModel.from_pretrained(tmp_path / "run/checkpoints/latest/transformer")
+
+    job = submitted(head, ROOT, *training, "--set", "loop.step=2")
+    said, _ = job.communicate(timeout=120)
+    assert job.returncode == 2
+    assert "did you mean 'loop.steps'" in said
 
 
 def test_ctrl_c_without_a_terminal_lets_the_job_go_on(head, tmp_path):

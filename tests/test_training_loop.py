@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import av
+import numpy as np
 import psutil
 import pytest
 import torch
@@ -21,10 +23,12 @@ from diffusers import (
 
 from curation.contract.errors import BackendUnavailableError, UsageError
 from training.config import load_config
+from training.data.dataset import SampleDataset
 from training.loop import PreemptedError
 from training.metrics import read_metrics
 from training.models.tiny import save_tiny
 from training.run import run_training
+from training.throughput import Throughput
 
 # Bits depend on the number of threads; the processes that tests start have one, too.
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -211,8 +215,41 @@ def test_validation_has_the_same_noise_each_time_and_shows_conditions(recipe, tm
     lines = [line for line in read_metrics(tmp_path / "metrics.jsonl") if "validation_loss" in line]
     assert [line["step"] for line in lines] == [0, 1]
     assert lines[0]["validation_loss"] == pytest.approx(lines[1]["validation_loss"], rel=1e-6)
-    assert len(list((tmp_path / "validation").glob("*.mp4"))) == 2
+    videos = sorted((tmp_path / "validation").glob("*.mp4"))
+    assert len(videos) == 2
+    with av.open(videos[1]) as video:
+        frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in video.decode(video=0)]
+    assert [frame.shape for frame in frames] == [(32, 3 * 64, 3)] * 5
+    source, trajectories, generated = np.split(np.mean(frames, axis=0), 3, axis=1)
+    assert np.median(trajectories) > 240  # dots on white
+    for picture in (source, generated):  # within the region box of the truth, a quarter in from the left, is its line
+        edge = picture[8:24, 16:18].mean(axis=(0, 1))
+        assert edge[0] > 180 and edge[2] < 90
     assert list((tmp_path / "logs").rglob("events.out.tfevents.*"))
+
+
+def test_substitutes_for_broken_videos_are_counted(recipe, truth_run, tmp_path):
+    dataset = SampleDataset(recipe().data)
+    video = Path(dataset.index.read(0).video["uri"])
+    whole = video.read_bytes()
+    try:
+        video.write_bytes(whole[: len(whole) // 2])
+        run_training(recipe("loop.steps=3", "loop.batch_size=2"), tmp_path)
+    finally:
+        video.write_bytes(whole)  # other tests read it
+    lines = read_metrics(tmp_path / "metrics.jsonl")
+    assert [line["substitutes"] for line in lines] == [1, 1, 1]  # each batch is both samples
+
+
+def test_throughput_counts_samples_waiting_and_use_of_a_known_device(monkeypatch):
+    clock = iter([0.0, 1.0, 2.0, 4.0, 4.0])
+    monkeypatch.setattr("training.throughput.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H100 80GB HBM3")
+    throughput = Throughput(torch.device("cuda"), processes=2)
+    assert throughput.waited_for(iter("a")) == "a"
+    throughput.count(samples=3, flops=989e12)
+    rates = throughput.report()
+    assert rates == {"samples_per_second": 1.5, "data_wait": 0.25, "mfu": 0.25}
 
 
 def test_gradients_are_clipped_as_configured_and_accumulated(recipe, tmp_path):

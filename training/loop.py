@@ -46,7 +46,8 @@ def train(config: TrainingConfig, make_feeder: MakeFeeder, output: Path) -> None
     """Train until `config.loop.steps`, from the newest checkpoint in `output` if there is one.
 
     Every process calls this. Metrics go to `output`/metrics.jsonl and to the trackers, checkpoints to
-    `output`/checkpoints, validation videos to `output`/validation.
+    `output`/checkpoints, validation videos to `output`/validation. The metric `substitutes` counts the samples of a
+    step that stand in for broken ones, in all processes.
 
     Args:
         make_feeder: the feeder of some data for this process's share.
@@ -101,9 +102,10 @@ def train(config: TrainingConfig, make_feeder: MakeFeeder, output: Path) -> None
     with Preemption() as preemption:
         while step < loop.steps:
             rate = set_learning_rate(optimizer, config.optimizer, step)
-            loss = torch.zeros((), device=accelerator.device)
+            loss, substitutes = torch.zeros((), device=accelerator.device), 0
             for _ in range(loop.accumulation):
                 batch = throughput.waited_for(batches)
+                substitutes += sum(bool(name) for name in batch["replaces"])
                 randomness = StepRandomness(loop.seed, step, batch["sample_id"], accelerator.device)
                 with accelerator.accumulate(transformer), accelerator.autocast():
                     latents = encode_batch(
@@ -125,10 +127,12 @@ def train(config: TrainingConfig, make_feeder: MakeFeeder, output: Path) -> None
                 ema.update()
             step += 1
 
-            # Loss and notices of all processes in one exchange, so that all stop after the same step.
-            both = torch.stack([loss, loss.new_tensor(float(preemption.notice is not None))])
-            mean_loss, notices = accelerator.reduce(both, reduction="mean").tolist()  # pyright: ignore[reportAttributeAccessIssue]
-            metrics.write(step, {"loss": mean_loss, "grad_norm": norm, "learning_rate": rate})
+            # What all processes have to say in one exchange, so that all stop after the same step.
+            said = torch.stack([loss, *loss.new_tensor([substitutes, preemption.notice is not None])])
+            mean_loss, replaced, notices = accelerator.reduce(said, reduction="mean").tolist()  # pyright: ignore[reportAttributeAccessIssue]
+            values = {"loss": mean_loss, "grad_norm": norm, "learning_rate": rate}
+            values["substitutes"] = round(replaced * share.ranks)
+            metrics.write(step, values)
             if step % loop.log_every == 0 or step == loop.steps:
                 metrics.report(step, loop.steps, mean_loss, norm, rate, throughput.report())
             if validation is not None and (step % config.validation.every == 0 or step == loop.steps):

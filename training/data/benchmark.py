@@ -7,7 +7,8 @@ sample, so that what else the machine does hits all of them; the medians of the 
 
 Seconds are CPU time. Ours are those of a collated batch of one sample with everything that the loop takes from it; the
 published way ends with the same arrays. It runs in a process of its own, since the gigabytes that it takes and gives
-back would take ours along.
+back would take ours along. Not counted: the way of a batch from a worker to the training process, a copy into shared
+memory, which adds a fifth at Wan's size and a tenth at CogVideoX's.
 """
 
 import multiprocessing

@@ -23,6 +23,10 @@ TransformerOption = Annotated[
     str | None, typer.Option(metavar="DIR_OR_REPO", help="Other weights: a checkpoint of yours, a published folder.")
 ]
 CompileOption = Annotated[bool, typer.Option("--compile", help="torch.compile: minutes once, faster steps after.")]
+ContextOption = Annotated[
+    int | None,
+    typer.Option(min=2, metavar="N", help="N GPUs share one video's tokens (Wan). Start: torchrun --nproc-per-node N."),
+]
 LoraOption = Annotated[Path | None, typer.Option(metavar="FILE", help="LoRA weights in diffusers' layout.")]
 
 
@@ -39,13 +43,14 @@ def generate(
     compile: CompileOption = False,
     transformer: TransformerOption = None,
     lora: LoraOption = None,
+    context_parallel: ContextOption = None,
     verbose: VerboseOption = False,
 ) -> None:
     """Generate one video."""
     set_up_logging(verbose)
     from inference.request import change_request, load_request
 
-    load = _load_config(memory, step_cache, compile, transformer, lora)
+    load = _load_config(memory, step_cache, compile, transformer, lora, context_parallel)
     if request.suffix == ".mp4":
         from inference.generate import request_of_video
 
@@ -63,9 +68,13 @@ def generate(
     from inference.generate import generate as run
     from inference.generate import write_generation
     from inference.loading import load_model
+    from inference.processes import is_first_process
 
     preview_conditions(asked)  # whatever is wrong with the pictures shows before minutes of loading
     loaded = load_model(asked.model, load)
+    if not is_first_process():
+        run(asked, loaded)  # its part of the work; the first one has the whole video too
+        return
     with progress("generate", asked.resolved().num_inference_steps or 1, "steps") as shown:
         made = run(asked, loaded, lambda *_: shown.advance(1))
     region = write_generation(made, output)
@@ -104,12 +113,18 @@ def batch(
 
 
 def _load_config(
-    memory: str | None, step_cache: float | None, compile: bool, transformer: str | None, lora: Path | None
+    memory: str | None,
+    step_cache: float | None,
+    compile: bool,
+    transformer: str | None,
+    lora: Path | None,
+    context_parallel: int | None = None,
 ) -> "LoadConfig":
     from curation.contract.config import parse_config
     from inference.memory import LoadConfig
 
     data = {"memory": memory, "step_cache": step_cache, "compile": compile, "transformer": transformer, "lora": lora}
+    data["context_parallel"] = context_parallel
     return parse_config(LoadConfig, data, "options")
 
 

@@ -7,12 +7,15 @@ from typing import Any
 import torch
 from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXTransformer3DModel
 from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
+from torch.distributed.device_mesh import init_device_mesh
 
 from curation.contract.errors import UsageError
 from inference.memory import LoadConfig, place
 from inference.models import ModelSpec, model_spec
 from inference.pipelines.cogvideox import CogVideoXFrameInOutPipeline
 from inference.pipelines.wan import WanFrameInOutPipeline
+from inference.processes import join_processes
+from training.models.context_parallel import DIMENSIONS, share_tokens
 from training.models.tiny import tiny_pipeline
 from training.models.weights import fetch, transformer_folder
 
@@ -37,12 +40,14 @@ def load_model(name: str, config: LoadConfig | None = None) -> LoadedModel:
     """Load a model: bfloat16 on a GPU; float32 on a CPU, and tiny ones. Weights that are not here are fetched.
 
     Raises:
-        UsageError: there is no such model, or no transformer where one should be.
+        UsageError: there is no such model, no transformer where one should be, or no context parallel for it.
         BackendUnavailableError: weights are not here and cannot be fetched.
     """
     config = config or LoadConfig()
     spec = model_spec(name)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if config.context_parallel is not None:
+        device = join_processes(config.context_parallel)
     dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
     if spec.base:
         pipeline, revision = _published(spec, config, dtype)
@@ -50,6 +55,9 @@ def load_model(name: str, config: LoadConfig | None = None) -> LoadedModel:
         pipeline, revision = _tiny(spec, config)
     if config.lora is not None:
         _load_lora(pipeline, config)
+    if config.context_parallel is not None:
+        shape = (1, config.context_parallel)
+        share_tokens(pipeline.transformer, init_device_mesh(device.type, shape, mesh_dim_names=DIMENSIONS))
     place(pipeline, config, device)
     pipeline.set_progress_bar_config(disable=True)
     return LoadedModel(name, pipeline, revision)

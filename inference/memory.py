@@ -12,10 +12,10 @@ values; on GPUs of these sizes no preset has been measured yet, nor any of them 
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from curation.contract.config import Config
 from curation.contract.errors import UsageError
@@ -47,6 +47,15 @@ class LoadConfig(Config):
         default=None, description="other weights: a checkpoint, a published folder, or a hub repository"
     )
     lora: Path | None = Field(default=None, description="LoRA weights in diffusers' layout: a file or a folder")
+    context_parallel: int | None = Field(
+        default=None, ge=2, description="processes, started by torchrun, that share the transformer's tokens (Wan)"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.context_parallel is not None and self.step_cache is not None:
+            raise ValueError("step_cache: processes that share tokens would decide apart; leave out context_parallel")
+        return self
 
 
 def place(pipeline: Any, config: LoadConfig, device: torch.device) -> None:

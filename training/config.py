@@ -41,6 +41,9 @@ class ParallelConfig(Config):
         default="none", description="none: a copy in each process (DDP); fsdp: weights, gradients, moments in shards"
     )
     reshard_after_forward: bool = Field(default=True, description="fsdp: less memory for one more gathering a step")
+    context: int = Field(
+        default=1, ge=1, description="processes that share the tokens of each sample, for long videos (Wan)"
+    )
 
 
 class LoraConfig(Config):

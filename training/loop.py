@@ -27,7 +27,7 @@ from training.models.protocol import VideoModel
 from training.models.weights import TRANSFORMER
 from training.objectives.build import build_objective
 from training.optimizer import build_optimizer, set_learning_rate
-from training.parallel import distribute
+from training.parallel import data_share, distribute
 from training.preemption import Preemption
 from training.randomness import StepRandomness
 from training.throughput import Throughput, transformer_flops
@@ -67,7 +67,7 @@ def train(config: TrainingConfig, make_feeder: MakeFeeder, output: Path) -> None
     )
     checkpoints = Checkpoints(output, config.checkpoints, accelerator)
     newest = checkpoints.newest()
-    share = Share(loop.batch_size, accelerator.process_index, accelerator.num_processes, loop.accumulation)
+    share = data_share(loop, config.parallel, accelerator)
     feeder = make_feeder(config.data, share)
 
     # 2. The model: the checkpoint's weights if there is one, then spread over the processes.
@@ -98,7 +98,7 @@ def train(config: TrainingConfig, make_feeder: MakeFeeder, output: Path) -> None
             _validate(validation, transformer, ema, metrics, step)
 
     # 4. Step after step.
-    throughput = Throughput(accelerator.device, accelerator.num_processes)
+    throughput = Throughput(accelerator.device, share.ranks)
     with Preemption() as preemption:
         while step < loop.steps:
             rate = set_learning_rate(optimizer, config.optimizer, step)
@@ -117,9 +117,10 @@ def train(config: TrainingConfig, make_feeder: MakeFeeder, output: Path) -> None
                         accelerator.device,
                     )
                     part = objective(model, transformer, latents, randomness).mean()
-                    accelerator.backward(part)
+                    accelerator.backward(part * config.parallel.context)
                 loss += part.detach() / loop.accumulation
-                throughput.count(loop.batch_size, loop.batch_size * _flops(model, latents.video))
+                flops = loop.batch_size * _flops(model, latents.video) / config.parallel.context
+                throughput.count(loop.batch_size, flops)
             norm = float(_whole(accelerator.clip_grad_norm_(parameters, config.optimizer.max_grad_norm)))
             optimizer.step()
             optimizer.zero_grad()

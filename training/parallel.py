@@ -1,4 +1,8 @@
-"""How the model is spread over processes: copies that average gradients (DDP), or shards (FSDP2)."""
+"""How the model is spread over processes: copies that average gradients (DDP), or shards (FSDP2).
+
+With `parallel.context` above 1, neighbouring processes get the same samples and share their tokens; their gradients
+are parts that add up. DDP and FSDP2 take the mean over all processes, so the loss is multiplied by their number.
+"""
 
 import torch
 from accelerate import Accelerator
@@ -7,8 +11,24 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
 from curation.contract.errors import UsageError
-from training.config import ParallelConfig
+from training.config import LoopConfig, ParallelConfig
+from training.data.schedule import Share
+from training.models.context_parallel import DIMENSIONS, share_tokens
 from training.models.protocol import VideoModel
+
+
+def data_share(loop: LoopConfig, config: ParallelConfig, accelerator: Accelerator) -> Share:
+    """This process's share of the data: the same for processes that share tokens.
+
+    Raises:
+        UsageError: the number of processes is no multiple of those.
+    """
+    processes, context = accelerator.num_processes, config.context
+    if processes % context:
+        raise UsageError(
+            f"parallel.context={context}: {processes} processes were started; start a multiple of {context}"
+        )
+    return Share(loop.batch_size, accelerator.process_index // context, processes // context, loop.accumulation)
 
 
 def distribute(model: VideoModel, config: ParallelConfig, accelerator: Accelerator) -> nn.Module:
@@ -18,9 +38,15 @@ def distribute(model: VideoModel, config: ParallelConfig, accelerator: Accelerat
     CPUs. `model.transformer` stays the module whose parameters are trained and saved.
 
     Raises:
-        UsageError: weights in bfloat16 cannot be sharded together with those that must stay in float32.
+        UsageError: weights in bfloat16 cannot be sharded together with those that must stay in float32, or the
+            model's tokens cannot be shared.
     """
     transformer = model.transformer
+    if config.context > 1:
+        shape = (accelerator.num_processes // config.context, 1, config.context)
+        share_tokens(
+            transformer, init_device_mesh(accelerator.device.type, shape, mesh_dim_names=("data", *DIMENSIONS))
+        )
     if config.sharding == "none" or accelerator.num_processes == 1:
         return accelerator.prepare_model(transformer)
     if any(parameter.dtype != torch.float32 for parameter in transformer.parameters()):

@@ -22,10 +22,14 @@ _PEAK = {
 
 
 class Throughput:
-    """Counts over the steps since the last `report`."""
+    """Counts over the steps since the last `report`.
 
-    def __init__(self, device: torch.device, processes: int) -> None:
-        self._processes = processes
+    Args:
+        shares: parts of a global batch that processes work on at the same time.
+    """
+
+    def __init__(self, device: torch.device, shares: int) -> None:
+        self._shares = shares
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
         self._peak = next((peak for start, peak in _PEAK.items() if name.startswith(start)), None)
         self._reset()
@@ -45,7 +49,7 @@ class Throughput:
     def report(self) -> dict[str, float]:
         """samples_per_second of all processes, data_wait (share of the time), mfu (share of the peak, where known)."""
         seconds = max(time.perf_counter() - self._started, 1e-9)
-        rates = {"samples_per_second": self._samples * self._processes / seconds, "data_wait": self._waited / seconds}
+        rates = {"samples_per_second": self._samples * self._shares / seconds, "data_wait": self._waited / seconds}
         if self._peak is not None:
             rates["mfu"] = self._flops / seconds / self._peak
         self._reset()

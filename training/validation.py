@@ -69,6 +69,8 @@ class Validation:
                     settings.num_inference_steps,
                     settings.guidance_scale,
                 )
+            if self.accelerator.process_index % self.config.parallel.context:
+                continue  # the first of those that share these tokens writes the video
             video = self.model.decode_latents(generated[:1])[0].permute(1, 2, 3, 0)
             pictures = ((video.clamp(-1, 1) + 1) * 127.5).round().byte().cpu().numpy()
             name = f"step-{step:08d}_process-{self.accelerator.process_index}_{position}.mp4"

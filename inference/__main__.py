@@ -20,7 +20,11 @@ StepCacheOption = Annotated[
     float | None, typer.Option(help="First-block cache: skip steps that change less than this share, e.g. 0.1.")
 ]
 TransformerOption = Annotated[
-    str | None, typer.Option(metavar="DIR_OR_REPO", help="Other weights: a checkpoint of yours, a published folder.")
+    str | None,
+    typer.Option(metavar="WEIGHTS", help="Others: a checkpoint, a published folder or repository, a .gguf file."),
+]
+QuantizationOption = Annotated[
+    str | None, typer.Option(metavar="fp8|int8", help="Keep the transformer's weights in 8 bits; int8 needs torchao.")
 ]
 CompileOption = Annotated[bool, typer.Option("--compile", help="torch.compile: minutes once, faster steps after.")]
 ContextOption = Annotated[
@@ -39,6 +43,7 @@ def generate(
     model: Annotated[str | None, typer.Option(help="Instead of the request's; tiny-wan runs anywhere.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Instead of the request's.")] = None,
     memory: MemoryOption = None,
+    quantization: QuantizationOption = None,
     step_cache: StepCacheOption = None,
     compile: CompileOption = False,
     transformer: TransformerOption = None,
@@ -50,7 +55,7 @@ def generate(
     set_up_logging(verbose)
     from inference.request import change_request, load_request
 
-    load = _load_config(memory, step_cache, compile, transformer, lora, context_parallel)
+    load = _load_config(memory, quantization, step_cache, compile, transformer, lora, context_parallel)
     if request.suffix == ".mp4":
         from inference.generate import request_of_video
 
@@ -93,6 +98,7 @@ def batch(
     gpus: Annotated[float | None, typer.Option(min=0, help="Per worker. Default: 1, for tiny models 0.")] = None,
     engine: Annotated[str, typer.Option(metavar="ray|inline", help="inline: one after the other, here.")] = "ray",
     memory: MemoryOption = None,
+    quantization: QuantizationOption = None,
     step_cache: StepCacheOption = None,
     compile: CompileOption = False,
     transformer: TransformerOption = None,
@@ -107,13 +113,14 @@ def batch(
 
     if engine not in ("ray", "inline"):
         raise UsageError(f"--engine {engine}: ray or inline")
-    load = _load_config(memory, step_cache, compile, transformer, lora).model_dump_json()
+    load = _load_config(memory, quantization, step_cache, compile, transformer, lora).model_dump_json()
     spec = BatchSpec(RunFolder(manifest).uri, RunFolder(output).uri, model, seed, num_inference_steps, load)
     raise typer.Exit(1 if run_batch(spec, split, engine, workers, gpus) else 0)
 
 
 def _load_config(
     memory: str | None,
+    quantization: str | None,
     step_cache: float | None,
     compile: bool,
     transformer: str | None,
@@ -123,8 +130,15 @@ def _load_config(
     from curation.contract.config import parse_config
     from inference.memory import LoadConfig
 
-    data = {"memory": memory, "step_cache": step_cache, "compile": compile, "transformer": transformer, "lora": lora}
-    data["context_parallel"] = context_parallel
+    data = {
+        "memory": memory,
+        "quantization": quantization,
+        "step_cache": step_cache,
+        "compile": compile,
+        "transformer": transformer,
+        "lora": lora,
+        "context_parallel": context_parallel,
+    }
     return parse_config(LoadConfig, data, "options")
 
 

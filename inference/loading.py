@@ -1,7 +1,9 @@
 """A model by its name, ready to generate."""
 
+import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,9 +17,11 @@ from inference.models import ModelSpec, model_spec
 from inference.pipelines.cogvideox import CogVideoXFrameInOutPipeline
 from inference.pipelines.wan import WanFrameInOutPipeline
 from inference.processes import join_processes
+from inference.quantization import load_gguf, load_int8
 from training.models.context_parallel import DIMENSIONS, share_tokens
+from training.models.quiet import quiet_libraries
 from training.models.tiny import tiny_pipeline
-from training.models.weights import fetch, transformer_folder
+from training.models.weights import TRANSFORMER, fetch, transformer_folder
 
 _PIPELINES = {"wan": WanFrameInOutPipeline, "cogvideox": CogVideoXFrameInOutPipeline}
 _TRANSFORMERS = {"wan": WanTransformer3DModel, "cogvideox": CogVideoXTransformer3DModel}
@@ -41,18 +45,16 @@ def load_model(name: str, config: LoadConfig | None = None) -> LoadedModel:
 
     Raises:
         UsageError: there is no such model, no transformer where one should be, or no context parallel for it.
-        BackendUnavailableError: weights are not here and cannot be fetched.
+        BackendUnavailableError: weights are not here and cannot be fetched, or a package is not installed.
     """
+    quiet_libraries()
     config = config or LoadConfig()
     spec = model_spec(name)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if config.context_parallel is not None:
         device = join_processes(config.context_parallel)
-    dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
-    if spec.base:
-        pipeline, revision = _published(spec, config, dtype)
-    else:
-        pipeline, revision = _tiny(spec, config)
+    dtype = torch.bfloat16 if device.type == "cuda" and spec.base else torch.float32
+    pipeline, revision = _published(spec, config, dtype) if spec.base else _tiny(spec, config, dtype)
     if config.lora is not None:
         _load_lora(pipeline, config)
     if config.context_parallel is not None:
@@ -71,26 +73,38 @@ def cached_model(name: str, config: LoadConfig | None = None) -> LoadedModel:
 
 def _published(spec: ModelSpec, config: LoadConfig, dtype: torch.dtype) -> tuple[Any, str]:
     base = fetch(spec.base, spec.revision)
-    source = config.transformer or spec.transformer
-    folder = transformer_folder(source)
-    transformer = _TRANSFORMERS[spec.family].from_pretrained(folder, torch_dtype=dtype)
-    pipeline = _PIPELINES[spec.family].from_pretrained(base, transformer=transformer, torch_dtype=dtype)
-    return pipeline, _revision(source, folder)
+    transformer, revision = _transformer(spec, config, base, dtype)
+    return _PIPELINES[spec.family].from_pretrained(base, transformer=transformer, dtype=dtype), revision
 
 
-def _tiny(spec: ModelSpec, config: LoadConfig) -> tuple[Any, str]:
+def _tiny(spec: ModelSpec, config: LoadConfig, dtype: torch.dtype) -> tuple[Any, str]:
+    """Random weights; the transformer is loaded by the same steps as a published one."""
     stock = tiny_pipeline(spec.family)
-    own = {"expand_timesteps": True} if spec.family == "wan" else {}
+    with tempfile.TemporaryDirectory() as base:
+        # The transformer alone: with torch.distributed, transformers writes models in the first process only.
+        stock.transformer.save_pretrained(Path(base) / TRANSFORMER)
+        transformer, revision = _transformer(spec, config, Path(base), dtype)
+    stock.register_modules(transformer=transformer)
     components = {name: part for name, part in stock.components.items() if part is not None}
-    revision = "random, seed 0"
-    if config.transformer is not None:
-        folder = transformer_folder(config.transformer)
-        components["transformer"] = _TRANSFORMERS[spec.family].from_pretrained(folder)
-        revision = _revision(config.transformer, folder)
+    own = {"expand_timesteps": True} if spec.family == "wan" else {}
     return _PIPELINES[spec.family](**components, **own), revision
 
 
-def _revision(source: str, folder: Any) -> str:
+def _transformer(spec: ModelSpec, config: LoadConfig, base: Path, dtype: torch.dtype) -> tuple[Any, str]:
+    """The transformer that is asked for, or the model's own, and which one that is."""
+    kind = _TRANSFORMERS[spec.family]
+    if config.gguf is not None:
+        return load_gguf(kind, config.gguf, base / TRANSFORMER, dtype), str(config.gguf)
+    source = config.transformer or spec.transformer or str(base)
+    folder = transformer_folder(source)
+    random = not (config.transformer or spec.transformer)
+    revision = "random, seed 0" if random else _revision(source, folder)
+    if config.quantization == "int8":
+        return load_int8(kind, folder, dtype), revision
+    return kind.from_pretrained(folder, dtype=dtype), revision
+
+
+def _revision(source: str, folder: Path) -> str:
     """Which weights lie in a folder: hub downloads lie in a folder named by their commit."""
     parts = folder.parts
     commit = parts[parts.index("snapshots") + 1] if "snapshots" in parts else None

@@ -7,8 +7,11 @@ and working memory for 23,000 tokens and for the VAE's frames at 704x1280. Prese
     16gb    transformer and text encoder move block by block (group offload); the VAE works in tiles
     12gb    as 16gb, and the transformer's weights are kept as 8-bit floats and computed with in bfloat16
 
-The means of 16gb and 12gb, step cache and compilation run in our tests on tiny models, where they change no or few
-values; on GPUs of these sizes no preset has been measured yet, nor any of them together with compilation.
+`quantization: int8` keeps 8-bit integers instead (closer to the weights as they are, needs torchao), and a transformer
+from a .gguf file keeps what is in the file; both go with every preset. `python -m inference doctor` says what fits.
+
+The means of 16gb and 12gb, quantization, step cache and compilation run in our tests on tiny models, where they change
+no or few values; on GPUs of these sizes no preset has been measured yet, nor any of them together with compilation.
 """
 
 from pathlib import Path
@@ -43,8 +46,11 @@ class LoadConfig(Config):
     compile: bool = Field(
         default=False, description="compile the transformer's blocks by torch.compile: minutes once, faster steps after"
     )
+    quantization: Literal["fp8", "int8"] | None = Field(
+        default=None, description="how the transformer's weights are kept; null: bfloat16, with memory 12gb fp8"
+    )
     transformer: str | None = Field(
-        default=None, description="other weights: a checkpoint, a published folder, or a hub repository"
+        default=None, description="other weights: a checkpoint, a published folder, a hub repository, or a .gguf (Wan)"
     )
     lora: Path | None = Field(default=None, description="LoRA weights in diffusers' layout: a file or a folder")
     context_parallel: int | None = Field(
@@ -55,7 +61,20 @@ class LoadConfig(Config):
     def _consistent(self) -> Self:
         if self.context_parallel is not None and self.step_cache is not None:
             raise ValueError("step_cache: processes that share tokens would decide apart; leave out context_parallel")
+        if self.gguf is not None and self.quantization is not None:
+            raise ValueError(f"quantization: {self.gguf} has its own; leave it out")
         return self
+
+    @property
+    def gguf(self) -> Path | None:
+        """The transformer's file, if it is one in GGUF."""
+        return Path(self.transformer) if self.transformer and self.transformer.endswith(".gguf") else None
+
+    @property
+    def in_fp8(self) -> bool:
+        """Whether the transformer's weights are kept as 8-bit floats."""
+        by_preset = self.memory == "12gb" and self.quantization is None and self.gguf is None
+        return by_preset or self.quantization == "fp8"
 
 
 def place(pipeline: Any, config: LoadConfig, device: torch.device) -> None:
@@ -71,6 +90,10 @@ def place(pipeline: Any, config: LoadConfig, device: torch.device) -> None:
     if config.compile:
         # Block by block: they are all alike, so one compilation serves them, and hooks stay outside.
         pipeline.transformer.compile_repeated_blocks()
+    if config.in_fp8:
+        pipeline.transformer.enable_layerwise_casting(
+            storage_dtype=torch.float8_e4m3fn, compute_dtype=pipeline.transformer.dtype
+        )
     if config.memory is None:
         pipeline.to(device)
         return
@@ -82,10 +105,6 @@ def place(pipeline: Any, config: LoadConfig, device: torch.device) -> None:
             raise UsageError("--memory 24gb: there is no GPU here to move parts to; leave it out")
         pipeline.enable_model_cpu_offload(device=device)
         return
-    if config.memory == "12gb":
-        pipeline.transformer.enable_layerwise_casting(
-            storage_dtype=torch.float8_e4m3fn, compute_dtype=pipeline.transformer.dtype
-        )
     pipeline.enable_group_offload(
         onload_device=device,
         offload_type="block_level",

@@ -4,8 +4,6 @@ import logging
 from pathlib import Path
 
 import yaml
-from diffusers.utils import logging as diffusers_logging
-from transformers.utils import logging as transformers_logging
 
 from curation.contract.errors import UsageError
 from curation.contract.manifest import RunFolder
@@ -17,6 +15,7 @@ from training.data.dataset import SampleDataset
 from training.data.feeder import Feeder, WorkerFeeder
 from training.data.schedule import Share
 from training.loop import train
+from training.models.quiet import quiet_libraries
 
 _SAME_RUN = ("model", "lora")
 
@@ -29,9 +28,7 @@ def run_training(config: TrainingConfig, output: Path) -> None:
         BackendUnavailableError: a tracker is not installed.
         CurationError: see `loop.train`.
     """
-    for library in (diffusers_logging, transformers_logging):
-        library.disable_progress_bar()
-        library.set_verbosity_error()
+    quiet_libraries()
     logging.getLogger("training").setLevel(logging.INFO)  # progress is what one runs this for
     for tracker in config.loop.trackers:
         require_package(tracker, tracker, tracker)

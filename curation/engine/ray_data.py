@@ -25,10 +25,10 @@ class _Actor:
     """Builds the worker once and feeds it."""
 
     def __init__(self, build: Callable[[], ShardWorker]) -> None:
-        self._worker = build()
+        self._build = functools.lru_cache(maxsize=1)(build)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        return {"report": self._worker(Shard.from_json(row["shard"])).to_json()}
+        return _fed(self._build, row)
 
 
 @functools.lru_cache(maxsize=1)
@@ -37,7 +37,16 @@ def _worker_of_this_process(build: Callable[[], ShardWorker]) -> ShardWorker:
 
 
 def _task(row: dict[str, Any], build: Callable[[], ShardWorker]) -> dict[str, Any]:
-    return {"report": _worker_of_this_process(build)(Shard.from_json(row["shard"])).to_json()}
+    return _fed(functools.partial(_worker_of_this_process, build), row)
+
+
+def _fed(built: Callable[[], ShardWorker], row: dict[str, Any]) -> dict[str, Any]:
+    """A shard's report; or, where the worker cannot be built here, the line that says why. Ray makes pages of it."""
+    try:
+        worker = built()
+    except UsageError as error:
+        return {"report": "", "refused": str(error)}
+    return {"report": worker(Shard.from_json(row["shard"])).to_json(), "refused": ""}
 
 
 def run_shards(
@@ -51,6 +60,9 @@ def run_shards(
 
     Yields:
         Reports in the order in which shards finish.
+
+    Raises:
+        UsageError: a worker cannot be built: a backend is missing, not even one worker fits.
     """
     connect(workers)
     import ray
@@ -77,6 +89,8 @@ def run_shards(
         tasks = TaskPoolStrategy(size=workers)
         reports = rows.map(task, compute=tasks, num_cpus=resources.cpus, memory=memory)
     for row in reports.iter_rows():
+        if row["refused"]:
+            raise UsageError(row["refused"])
         yield ShardReport.from_json(row["report"])
 
 

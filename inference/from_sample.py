@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from curation.contract.errors import UsageError
-from curation.contract.manifest import RunFolder
+from curation.contract.manifest import RunFolder, find_record
 from curation.contract.spans import scale_points
-from curation.contract.tables import records
 from curation.video.open import DecodeConfig
 from curation.video.planes import FramePictures
 from curation.video.reader import FrameReader
@@ -30,7 +29,7 @@ def read_sample(run: RunFolder, sample_id: str) -> dict[str, Any]:
     Raises:
         UsageError: the run has no sample of that name.
     """
-    found = _row(run, "samples", "sample_id", sample_id)
+    found = find_record(run, "samples", "sample_id", sample_id)
     if found is not None:
         return found
     known = run.read("samples", ["sample_id"])["sample_id"].to_pylist()
@@ -38,15 +37,6 @@ def read_sample(run: RunFolder, sample_id: str) -> dict[str, Any]:
     guess = f"did you mean {' or '.join(repr(name) for name in close)}? " if close else ""
     listing = f"list them with `python -m curation inspect {shlex.quote(run.uri)} samples`"
     raise UsageError(f"{run.uri}: no sample {sample_id!r}; {guess}{listing}")
-
-
-def _row(run: RunFolder, manifest: str, key: str, value: str) -> dict[str, Any] | None:
-    """The record with that key. Only its shard is read whole."""
-    for shard in run.shards(manifest):
-        names = run.read_shard(manifest, shard, [key])[key].to_pylist()
-        if value in names:
-            return records(run.read_shard(manifest, shard).slice(names.index(value), 1))[0]
-    return None
 
 
 def request_from_sample(run: RunFolder, sample: Mapping[str, Any], model: str, folder: Path, seed: int = 0) -> Request:
@@ -118,7 +108,7 @@ def _region(
     run: RunFolder, sample: Mapping[str, Any], box: tuple[int, int, int, int], canvas: tuple[int, int]
 ) -> np.ndarray:
     """uint8 [h, w, 3]: what the region box shows in the start frame, at canvas size."""
-    video = _row(run, "videos", "video_id", sample["video_id"])
+    video = find_record(run, "videos", "video_id", sample["video_id"])
     assert video is not None, "every sample has a row in videos"
     with FrameReader(video, DecodeConfig()) as reader:
         frame = FramePictures(reader.frame(sample["start_frame"]), video["rotation_deg"] or 0)

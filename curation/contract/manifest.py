@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from curation.contract.errors import UsageError
 from curation.contract.schemas import SCHEMAS
+from curation.contract.tables import records
 
 # Readers of single rows (training, in random order) decode a row group for each; larger ones compress hardly better.
 _ROW_GROUP_BYTES = 1 << 20
@@ -44,6 +45,12 @@ class RunFolder:
 
     def exists(self, name: str = "") -> bool:
         return self._info(name).type != pafs.FileType.NotFound
+
+    def is_free(self) -> bool:
+        """Whether there is nothing yet at this place: neither a file nor a folder with something in it."""
+        if self._info("").type == pafs.FileType.File:
+            return False
+        return not self._fs.get_file_info(pafs.FileSelector(self._full(""), allow_not_found=True))
 
     def read_bytes(self, name: str) -> bytes:
         with self._fs.open_input_stream(self._full(name)) as stream:
@@ -136,6 +143,15 @@ def open_run(uri: str | Path) -> RunFolder:
 def read_manifest(run: str | Path, name: str) -> pa.Table:
     """All rows of a manifest, sorted as its shards are; empty with the right schema when nothing was written."""
     return RunFolder(run).read(name)
+
+
+def find_record(run: RunFolder, manifest: str, key: str, value: str) -> dict[str, Any] | None:
+    """The first record whose column `key` has that value. Only its shard is read whole."""
+    for shard in run.shards(manifest):
+        names = run.read_shard(manifest, shard, [key])[key].to_pylist()
+        if value in names:
+            return records(run.read_shard(manifest, shard).slice(names.index(value), 1))[0]
+    return None
 
 
 def scan_manifest(run: str | Path, name: str) -> pl.LazyFrame:

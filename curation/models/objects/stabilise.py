@@ -41,13 +41,18 @@ class CameraPath:
         return cv2.perspectiveTransform(point[None, None], self.between(source, target))[0, 0] - point
 
 
-def camera_path(gray: np.ndarray) -> CameraPath:
-    """Register every frame of a uint8 [T, h, w] clip."""
+def camera_path(gray: np.ndarray, allow_still: bool = True) -> CameraPath:
+    """Register every frame of a uint8 [T, h, w] clip.
+
+    Args:
+        allow_still: take a camera that hardly moves, or moves in few frames, for one that stands still. Footage is
+            like that; generated videos jump.
+    """
     factor = min(1.0, REGISTRATION_SIDE / max(gray.shape[1:]))
     size = (round(gray.shape[2] * factor), round(gray.shape[1] * factor))
     small = _even([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in gray])
     to_scene, reliable = _register(small)
-    if _never_moves(small, to_scene):
+    if allow_still and _never_moves(small, to_scene):
         return CameraPath(np.tile(np.eye(3), (len(gray), 1, 1)), reliable, still=True)
     # Pixel centres are integers, so resizing moves the origin by half a pixel.
     grow = np.array([[1 / factor, 0, 0.5 / factor - 0.5], [0, 1 / factor, 0.5 / factor - 0.5], [0, 0, 1]])

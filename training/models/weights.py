@@ -17,8 +17,16 @@ from curation.contract.errors import BackendUnavailableError, UsageError
 TRANSFORMER = "transformer"
 
 
-def fetch(source: str, revision: str | None = None) -> Path:
+def fetch(
+    source: str,
+    revision: str | None = None,
+    backend: str | None = None,
+    setting: str = "model.base or model.transformer",
+) -> Path:
     """The local folder of a model: `source` itself if it is one, else the hub repository's files, fetched if need be.
+
+    Args:
+        backend, setting: for the error: what needs the weights (None: they themselves), and the config key to change.
 
     Raises:
         BackendUnavailableError: it is neither here nor can it be fetched; says how to fetch it elsewhere.
@@ -35,9 +43,9 @@ def fetch(source: str, revision: str | None = None) -> Path:
     pinned = f" --revision {revision}" if revision else ""
     remedy = (
         f"where there is a network, run: hf download {source}{pinned} --local-dir DIR; then name DIR instead of the "
-        f"repository in model.base or model.transformer ({reason})"
+        f"repository in {setting} ({reason})"
     )
-    raise BackendUnavailableError(source, "weights that are not on this machine", remedy)
+    raise BackendUnavailableError(backend or source, "weights that are not on this machine", remedy)
 
 
 def transformer_folder(source: str, revision: str | None = None) -> Path:

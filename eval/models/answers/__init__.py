@@ -1,0 +1,49 @@
+"""Yes or no questions about a video, asked of a vision-language model."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from curation.contract.config import Config
+from eval.models.answers.protocol import QuestionAnswerer
+
+
+class ServerConfig(Config):
+    url: str = Field(default="http://127.0.0.1:8000/v1", description="base URL of an OpenAI-compatible server")
+    model: str = Field(default="Qwen/Qwen2.5-VL-32B-Instruct", description="name that the server knows it by")
+    key_variable: str = Field(default="OPENAI_API_KEY", description="environment variable with the key, if any")
+    timeout_s: float = Field(default=120.0, gt=0, description="for one answer, s")
+
+
+class ModelConfig(Config):
+    weights: str = Field(
+        default="Qwen/Qwen2.5-VL-32B-Instruct", description="hub repository or folder of an image-text-to-text model"
+    )
+    revision: str | None = Field(default=None, description="commit of the repository; null: its newest")
+
+
+class VlmConfig(Config):
+    backend: Literal["none", "server", "transformers"] = Field(
+        default="none", description="none: not asked; a laptop has no model that could answer"
+    )
+    server: ServerConfig = ServerConfig()
+    transformers: ModelConfig = ModelConfig()
+
+
+def build_answerer(config: VlmConfig) -> QuestionAnswerer | None:
+    """The chosen backend; None for none.
+
+    Raises:
+        BackendUnavailableError: it cannot run here, or the server does not answer.
+    """
+    match config.backend:
+        case "none":
+            return None
+        case "server":
+            from eval.models.answers.server import AnswerServer
+
+            return AnswerServer(config.server)
+        case "transformers":
+            from eval.models.answers.transformers import TransformersAnswerer
+
+            return TransformersAnswerer(config.transformers.weights, config.transformers.revision)

@@ -1,0 +1,280 @@
+"""Evaluation's backends: small random networks of the real classes, and one clear line where weights are missing."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import numpy as np
+import pytest
+import torch
+
+from curation.contract.errors import BackendUnavailableError, VideoError
+from eval.models.answers import ServerConfig
+from eval.models.answers.server import AnswerServer
+from eval.models.frames import FramesConfig, InceptionConfig, build_frame_features
+from eval.models.frames.dinov2 import Dinov2
+from eval.models.frames.look import Look
+from eval.models.perceptual import PerceptualConfig, build_perceptual
+from eval.models.perceptual.gmsd import Gmsd
+from eval.models.videos import VideosConfig, build_video_features
+from eval.models.videos.i3d import I3d
+from eval.models.videos.motion_look import MotionLook
+from eval.models.videos.videomae import VideoMae
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def pictures():
+    return np.random.default_rng(3).integers(1, 256, (4, 64, 96, 3)).astype(np.uint8)
+
+
+def cosine(first, second):
+    return float(first @ second / (np.linalg.norm(first) * np.linalg.norm(second)))
+
+
+def test_look_tells_colours_and_ignores_the_black_around_a_reference(pictures):
+    look = Look()
+    red, blue = (np.full((64, 96, 3), colour, np.uint8) for colour in ((200, 40, 30), (30, 40, 200)))
+    on_black = np.zeros((64, 96, 3), np.uint8)
+    on_black[16:48, 24:72] = red[16:48, 24:72]
+    found = look.describe(np.stack([red, blue, on_black]))
+    assert found.shape == (3, 96) and found.dtype == np.float32
+    assert cosine(found[0], found[2]) > 0.99 and cosine(found[0], found[1]) < 0.2
+    edges = look.describe(pictures)[:, 64:]
+    assert (edges**2).sum(axis=1) == pytest.approx(1)
+
+
+def test_motion_look_tells_which_way_things_go():
+    rng = np.random.default_rng(0)
+    wide = np.repeat(np.repeat(rng.integers(0, 256, (16, 60, 3)), 4, axis=0), 4, axis=1).astype(np.uint8)
+    right = np.stack([wide[:, 60 - 2 * t : 156 - 2 * t] for t in range(8)])
+    found = [MotionLook().describe(video) for video in (right, right[::-1], right[[0] * 8])]
+    assert found[0].shape == (120,)
+    shares = [part[96:].reshape(-1, 8) ** 2 for part in found]
+    assert shares[0][:, [0, 7]].sum() > 0.5 and shares[1][:, [3, 4]].sum() > 0.5 and shares[2].sum() == 0
+
+
+def test_gmsd_is_zero_for_equal_frames_and_grows_with_blur(pictures):
+    import cv2
+
+    frames = np.stack([cv2.GaussianBlur(picture, (0, 0), 2) for picture in pictures])
+    softer = np.stack([cv2.GaussianBlur(frame, (0, 0), 1.5) for frame in frames])
+    softest = np.stack([cv2.GaussianBlur(frame, (0, 0), 4) for frame in frames])
+    gmsd = Gmsd()
+    assert gmsd.distance(frames, frames).tolist() == [0] * 4
+    assert (gmsd.distance(softer, frames) > 0).all()
+    assert (gmsd.distance(softest, frames) > gmsd.distance(softer, frames)).all()
+
+
+def test_dinov2_is_the_class_token_of_the_real_class(pictures, tmp_path):
+    from transformers import Dinov2Config, Dinov2Model
+
+    torch.manual_seed(0)
+    model = Dinov2Model(
+        Dinov2Config(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=224, patch_size=14)
+    )
+    model.save_pretrained(tmp_path)
+    backend = Dinov2(str(tmp_path))
+    found = backend.describe(pictures)
+    assert found.shape == (4, 32) and str(tmp_path) in backend.name
+    planes = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+    planes = torch.nn.functional.interpolate(planes, (224, 336), mode="bilinear", antialias=True)
+    mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    with torch.no_grad():
+        wanted = model.eval()((planes - mean[:, None, None]) / deviation[:, None, None]).last_hidden_state[:, 0]
+    assert found == pytest.approx(wanted.numpy(), abs=1e-5)
+
+
+def test_videomae_and_i3d_are_behind_one_protocol(pictures, tmp_path):
+    from transformers import VideoMAEConfig, VideoMAEModel
+
+    torch.manual_seed(0)
+    config = VideoMAEConfig(
+        image_size=32, patch_size=16, num_frames=4, hidden_size=24, num_hidden_layers=1, num_attention_heads=2
+    )
+    VideoMAEModel(config).save_pretrained(tmp_path / "mae")
+    video = np.concatenate([pictures] * 3)
+    assert VideoMae(str(tmp_path / "mae")).describe(video).shape == (24,)
+
+    class Network(torch.nn.Module):
+        """Called as the published TorchScript file is."""
+
+        def forward(
+            self, video: torch.Tensor, rescale: bool = False, resize: bool = False, return_features: bool = False
+        ) -> torch.Tensor:
+            assert rescale and resize and return_features
+            return video.mean(dim=[3, 4]).flatten(1)
+
+    (tmp_path / "i3d").mkdir()
+    with pytest.warns(FutureWarning):  # the published file was made before TorchScript was given up
+        torch.jit.script(Network()).save(str(tmp_path / "i3d" / "i3d_torchscript.pt"))
+    for place in (tmp_path / "i3d", tmp_path / "i3d" / "i3d_torchscript.pt"):
+        found = I3d(str(place)).describe(video)
+        wanted = video.transpose(3, 0, 1, 2).mean(axis=(2, 3)).ravel()
+        assert found == pytest.approx(wanted, rel=1e-4)
+    with pytest.raises(BackendUnavailableError, match=r"i3d_torchscript\.pt"):
+        I3d(str(tmp_path / "mae"))
+
+
+def test_lpips_with_a_random_trunk(pictures, tmp_path, monkeypatch):
+    """Its linear weights come with torchmetrics, the trunk's from torchvision's cache."""
+    import torchvision
+
+    checkpoints = tmp_path / "hub" / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    torch.manual_seed(0)
+    torch.save(torchvision.models.squeezenet1_1().state_dict(), checkpoints / "squeezenet1_1-b8a52dc0.pth")
+    backend = build_perceptual(PerceptualConfig(backend="lpips", network="squeeze"))
+    distance = backend.distance(pictures, pictures[::-1])
+    assert distance.shape == (4,) and (distance > 0).all() and "squeeze" in backend.name
+    assert backend.distance(pictures, pictures) == pytest.approx(0, abs=1e-6)
+
+
+def test_missing_weights_are_one_clear_line(tmp_path, monkeypatch):
+    """And never another backend."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    nowhere = {"weights": "nobody/nothing-of-the-kind"}
+    for build, config, setting in (
+        (build_frame_features, FramesConfig.model_validate({"backend": "dinov2", "dinov2": nowhere}), "dinov2.weights"),
+        (build_video_features, VideosConfig.model_validate({"backends": ["i3d"], "i3d": nowhere}), "fvd.i3d.weights"),
+        (
+            build_video_features,
+            VideosConfig.model_validate({"backends": ["videomae"], "videomae": nowhere}),
+            "fvd.videomae.weights",
+        ),
+    ):
+        with pytest.raises(BackendUnavailableError) as failure:
+            build(config)
+        assert setting in str(failure.value) and "\n" not in str(failure.value)
+    with pytest.raises(BackendUnavailableError, match="pip install torch-fidelity"):
+        build_frame_features(FramesConfig(backend="inception", inception=InceptionConfig(weights=str(tmp_path / "x"))))
+
+
+class _Server(BaseHTTPRequestHandler):
+    """Speaks as OpenAI-compatible servers do: says yes when the first picture is bright."""
+
+    seen: list = []  # noqa: RUF012 - shared by the requests of one test
+
+    def do_GET(self):
+        self._reply({"data": [{"id": "tiny"}]})
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.seen.append((self.path, self.headers.get("Authorization"), body))
+        if body["model"] == "silent":
+            self._reply({"choices": []})
+            return
+        self._reply({"choices": [{"message": {"content": "Yes."}}]})
+
+    def _reply(self, data):
+        text = json.dumps(data).encode()
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server():
+    _Server.seen = []
+    running = HTTPServer(("127.0.0.1", 0), _Server)
+    thread = threading.Thread(target=running.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{running.server_port}/v1"
+    running.shutdown()
+    running.server_close()
+    thread.join()
+
+
+def test_a_server_is_asked_with_pictures_in_order(server, pictures, monkeypatch):
+    monkeypatch.setenv("MY_KEY", "secret")
+    answerer = AnswerServer(ServerConfig(url=server, model="tiny", key_variable="MY_KEY"))
+    assert answerer.answer(pictures, 3.5, "Does it?") == "Yes."
+    path, key, body = _Server.seen[0]
+    assert (path, key, body["model"], body["temperature"]) == ("/v1/chat/completions", "Bearer secret", "tiny", 0)
+    content = body["messages"][0]["content"]
+    assert [part["type"] for part in content] == ["image_url"] * 4 + ["text"]
+    assert content[0]["image_url"]["url"].startswith("data:image/jpeg;base64,") and "3.5" in content[-1]["text"]
+    with pytest.raises(VideoError, match="no answer from silent"):
+        AnswerServer(ServerConfig(url=server, model="silent")).answer(pictures, 3.5, "Does it?")
+
+
+def test_a_server_that_is_not_there():
+    with pytest.raises(BackendUnavailableError, match=r"vlm\.server\.url"):
+        AnswerServer(ServerConfig(url="http://127.0.0.1:9/v1", timeout_s=2))
+
+
+def test_a_transformers_model_replies(pictures, tmp_path):
+    """A tiny random Qwen2.5-VL with a byte alphabet: whatever it says, it says it about the frames it was shown."""
+    from eval.models.answers.transformers import TransformersAnswerer
+
+    save_tiny_qwen(tmp_path)
+    answerer = TransformersAnswerer(str(tmp_path))
+    bright = np.full((4, 56, 56, 3), 250, np.uint8)
+    reply = answerer.answer(bright, 3.0, "Does it enter? Answer yes or no.")
+    assert isinstance(reply, str)
+    assert answerer.answer(bright, 3.0, "Does it enter? Answer yes or no.") == reply
+    assert answerer.answer(pictures, 3.0, "Does it enter? Answer yes or no.") != reply
+
+
+def save_tiny_qwen(folder):
+    from transformers import (
+        Qwen2_5_VLConfig,
+        Qwen2_5_VLForConditionalGeneration,
+        Qwen2_5_VLProcessor,
+        Qwen2Tokenizer,
+        Qwen2VLImageProcessor,
+        Qwen2VLVideoProcessor,
+    )
+
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>"]
+    special += ["<|vision_pad|>", "<|image_pad|>", "<|video_pad|>"]
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    other = [number for number in range(256) if number not in printable]
+    alphabet = [chr(number) for number in printable] + [chr(256 + index) for index in range(len(other))]
+    tokens = {token: index for index, token in enumerate(alphabet + special)}
+    tokenizer = Qwen2Tokenizer(vocab=tokens, merges=[])
+    tokenizer.add_special_tokens({"additional_special_tokens": special[1:]})
+    template = (
+        "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{% for part in message['content'] %}"
+        "{% if part['type'] == 'video' %}<|vision_start|><|video_pad|><|vision_end|>{% else %}{{ part['text'] }}"
+        "{% endif %}{% endfor %}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
+    )
+    sizes = {"patch_size": 14, "temporal_patch_size": 2, "merge_size": 2}
+    limits = {"shortest_edge": 28 * 28, "longest_edge": 56 * 56}
+    processor = Qwen2_5_VLProcessor(
+        image_processor=Qwen2VLImageProcessor(size=limits, **sizes),
+        tokenizer=tokenizer,
+        video_processor=Qwen2VLVideoProcessor(size=limits, **sizes),
+        chat_template=template,
+    )
+    processor.save_pretrained(folder)
+    torch.manual_seed(0)
+    text = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "vocab_size": len(tokenizer),
+        "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0},
+        "bos_token_id": tokens["<|endoftext|>"],
+        "eos_token_id": tokens["<|im_end|>"],
+        "pad_token_id": tokens["<|endoftext|>"],
+    }
+    vision = {"depth": 1, "hidden_size": 32, "num_heads": 2, "out_hidden_size": 32, "intermediate_size": 64}
+    config = Qwen2_5_VLConfig(
+        text_config=text,
+        vision_config=vision | {"patch_size": 14, "fullatt_block_indexes": [0]},
+        image_token_id=tokens["<|image_pad|>"],
+        video_token_id=tokens["<|video_pad|>"],
+        vision_start_token_id=tokens["<|vision_start|>"],
+        vision_end_token_id=tokens["<|vision_end|>"],
+    )
+    Qwen2_5_VLForConditionalGeneration(config).save_pretrained(folder)

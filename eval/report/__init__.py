@@ -1,0 +1,1 @@
+"""Tables, distributions and players of scored runs."""

@@ -1,0 +1,83 @@
+"""A worker of `python -m eval run`: generations in, scores and features out. Builds its backends when it is made."""
+
+import json
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import cv2
+
+from curation.contract.ids import digest
+from curation.contract.manifest import RunFolder
+from curation.contract.tables import Tables, records, table
+from curation.engine.attempts import guarded
+from curation.engine.committer import commit_shard
+from curation.engine.shards import Item, ItemReport, Shard, ShardReport, ShardWorker
+from eval.backends import build_backends
+from eval.config import EvalConfig
+from eval.pair import read_pair
+from eval.schemas import DATASETS, FEATURES, SCHEMAS, SCORES
+from eval.score import score_pair
+
+PASS = "evaluate"
+
+
+@dataclass(frozen=True)
+class EvaluateSpec:
+    """The worker as it travels to other processes; called there, it makes the worker.
+
+    Attributes:
+        output: absolute path or URI.
+        config: an `EvalConfig` as JSON.
+    """
+
+    output: str
+    config: str
+
+    def __call__(self) -> ShardWorker:
+        return Evaluator(self)
+
+
+def item_fingerprint(config: EvalConfig, payload: str) -> str:
+    """Changes when the score of a generation could."""
+    return digest(config.values_fingerprint(), payload)
+
+
+class Evaluator:
+    def __init__(self, spec: EvaluateSpec) -> None:
+        cv2.setNumThreads(1)  # one process per core
+        self.output = RunFolder(spec.output)
+        self.config = EvalConfig.model_validate_json(spec.config)
+        self.backends = build_backends(self.config)
+
+    def __call__(self, shard: Shard) -> ShardReport:
+        (item,) = shard.items  # seconds to minutes each, and each has its own fingerprint
+        report = ItemReport(item.item_id, item.uri, item.bytes)
+        result = self._item(item, report)
+        fingerprint = item_fingerprint(self.config, item.payload)
+        return commit_shard(self.output, PASS, DATASETS, shard.name, fingerprint, [(result, report)], SCHEMAS)
+
+    def _item(self, item: Item, report: ItemReport) -> Tables:
+        generation: dict[str, Any] = json.loads(item.payload)
+        deadline_s = self.config.engine.item_deadline_s if self.config.engine.name == "ray" else None
+        started = time.monotonic()
+        made = guarded(self.output, PASS, report, deadline_s, lambda: self._score(generation))
+        made = made or {SCORES: [{"error": " ".join(str(report.detail).split())}], FEATURES: []}
+        known = {"sample_id": item.item_id}
+        about = known | {"run": generation["run"], "video_uri": generation["video_uri"]}
+        about |= {"seconds": time.monotonic() - started}
+        return {
+            SCORES: table(SCORES, [row | about for row in made[SCORES]], SCHEMAS[SCORES]),
+            FEATURES: table(FEATURES, [row | known for row in made[FEATURES]], SCHEMAS[FEATURES]),
+        }
+
+    def _score(self, generation: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+        run = RunFolder(generation["run"])
+        pair = read_pair(run, generation, _events(generation["run"]), self.config.comparison)
+        return score_pair(pair, self.backends, self.config.comparison)
+
+
+@lru_cache(maxsize=4)
+def _events(run: str) -> list[dict[str, Any]]:
+    return records(RunFolder(run).read("events"))

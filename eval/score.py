@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from curation.contract.mask_tube import Masks
 from curation.models.masks.protocol import MaskPrompt
 from curation.models.objects.stabilise import camera_path
 from curation.video.media import ClipFrames, luma
@@ -43,7 +44,7 @@ def score_pair(pair: VideoPair, backends: Backends, config: ComparisonConfig) ->
     pictures, true_pictures = (region_pictures(clip.frames, pair.region_box, region) for clip in clips)
     masks = [_masks(pair, clip, backends) for clip in clips]
     row: Row = {"kind": pair.kind, "label": pair.label, "frames": len(pair.truth), "query_frame": pair.query_frame}
-    row |= _motion(pair, clips, backends, scale)
+    row |= _motion(pair, clips, masks, backends, scale)
     row |= _segments(pair, masks, region)
     row |= _likeness(pair, clips, masks, (pictures, true_pictures), backends, region)
     row |= _events(pair, masks, config.event_tolerance)
@@ -64,10 +65,19 @@ def score_pair(pair: VideoPair, backends: Backends, config: ComparisonConfig) ->
     return {SCORES: [row], FEATURES: _features(pair, pictures, true_pictures, backends)}
 
 
-def _motion(pair: VideoPair, clips: tuple[ClipFrames, ClipFrames], backends: Backends, scale: RegionScale) -> Row:
+def _motion(
+    pair: VideoPair,
+    clips: tuple[ClipFrames, ClipFrames],
+    masks: list[np.ndarray],
+    backends: Backends,
+    scale: RegionScale,
+) -> Row:
     times = np.full((len(pair.points), 1), pair.query_frame, np.float32)
     queries = np.concatenate([times, pair.points], axis=1).astype(np.float32)
-    (points, seen), (true_points, true_seen) = (backends.tracker.track(clip, queries) for clip in clips)
+    (points, seen), (true_points, true_seen) = (
+        backends.tracker.track(clip, queries, _bodies(part, len(queries)))
+        for clip, part in zip(clips, masks, strict=True)
+    )
     errors = trajectory_error(points, true_points, scale)
     own, truth = acceleration(points, seen, scale), acceleration(true_points, true_seen, scale)
     return {
@@ -75,6 +85,16 @@ def _motion(pair: VideoPair, clips: tuple[ClipFrames, ClipFrames], backends: Bac
         "trajectory_error_over_time": errors,
         "motion_roughness": motion_roughness(own, truth),
     }
+
+
+def _bodies(masks: np.ndarray, points: int) -> list[Masks | None]:
+    """The object's masks for each of its points, which a tracker may hold together by: at 12 frames per second
+    optical flow alone loses what moves by its own size. Where the mask tracker sees nothing (what stands still, with
+    the embedded one), the points may be anywhere.
+    """
+    seen: np.ndarray = np.any(masks, axis=(1, 2))
+    body = np.where(seen[:, None, None], masks, True)
+    return [body] * points
 
 
 def _masks(pair: VideoPair, clip: ClipFrames, backends: Backends) -> np.ndarray:

@@ -21,6 +21,7 @@ from eval.schemas import DATASETS, FEATURES, SCHEMAS, SCORES
 from eval.score import score_pair
 
 PASS = "evaluate"
+_VERSION = "1"  # of the measures: raise it when one changes, and old scores are made anew
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class EvaluateSpec:
 
 def item_fingerprint(config: EvalConfig, payload: str) -> str:
     """Changes when the score of a generation could."""
-    return digest(config.values_fingerprint(), payload)
+    return digest(_VERSION, config.values_fingerprint(), payload)
 
 
 class Evaluator:

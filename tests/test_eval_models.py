@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from curation.contract.errors import BackendUnavailableError, VideoError
+from eval.backends import build_backends
+from eval.config import EvalConfig
 from eval.models.answers import ServerConfig
 from eval.models.answers.server import AnswerServer
 from eval.models.frames import FramesConfig, InceptionConfig, build_frame_features
@@ -20,6 +22,9 @@ from eval.models.videos import VideosConfig, build_video_features
 from eval.models.videos.i3d import I3d
 from eval.models.videos.motion_look import MotionLook
 from eval.models.videos.videomae import VideoMae
+from eval.pair import VideoPair
+from eval.schemas import SCORES
+from eval.score import score_pair
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -155,7 +160,7 @@ def test_missing_weights_are_one_clear_line(tmp_path, monkeypatch):
 
 
 class _Server(BaseHTTPRequestHandler):
-    """Speaks as OpenAI-compatible servers do: says yes when the first picture is bright."""
+    """Speaks as OpenAI-compatible servers do, and says yes."""
 
     seen: list = []  # noqa: RUF012 - shared by the requests of one test
 
@@ -168,7 +173,8 @@ class _Server(BaseHTTPRequestHandler):
         if body["model"] == "silent":
             self._reply({"choices": []})
             return
-        self._reply({"choices": [{"message": {"content": "Yes."}}]})
+        reply = "It may well do." if body["model"] == "vague" else "Yes."
+        self._reply({"choices": [{"message": {"content": reply}}]})
 
     def _reply(self, data):
         text = json.dumps(data).encode()
@@ -203,6 +209,22 @@ def test_a_server_is_asked_with_pictures_in_order(server, pictures, monkeypatch)
     assert content[0]["image_url"]["url"].startswith("data:image/jpeg;base64,") and "3.5" in content[-1]["text"]
     with pytest.raises(VideoError, match="no answer from silent"):
         AnswerServer(ServerConfig(url=server, model="silent")).answer(pictures, 3.5, "Does it?")
+
+
+@pytest.mark.parametrize(("model", "success", "unparsable"), [("tiny", 1, 0), ("vague", 0, 1)])
+def test_answers_reach_the_scores(server, model, success, unparsable):
+    config = EvalConfig.model_validate({"vlm": {"backend": "server", "server": {"url": server, "model": model}}})
+    frames = np.full((18, 96, 128, 3), 90, np.uint8)
+    for time, frame in enumerate(frames):
+        frame[40:60, 4 + 4 * time : 24 + 4 * time] = (200, 40, 40)
+    mask = (frames[0] != 90).any(axis=2)
+    points = np.array([[10, 45], [18, 55]], np.float32)
+    pair = VideoPair("s", "frame_in", "box", frames, frames, 12.0, 1.0, (40, 20, 120, 80), 0, points, mask, None)
+    (row,) = score_pair(pair, build_backends(config), config.comparison)[SCORES]
+    assert (row["vlm_success"], row["vlm_unparsable"], row["vlm_backend"]) == (success, unparsable, f"{model} served")
+    questions = [body["messages"][0]["content"] for _, _, body in _Server.seen]
+    assert len(questions) == 2 and all(len(content) == 14 + 1 for content in questions)  # 14 frames of each video
+    assert "enter the frame" in questions[0][-1]["text"]
 
 
 def test_a_server_that_is_not_there():

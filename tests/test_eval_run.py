@@ -137,6 +137,20 @@ def test_a_folder_of_videos_of_another_tool(bench, tmp_path):
         run_evaluation(str(folder), str(tmp_path / "out"), CONFIG, None, bench.uri)
 
 
+def test_samples_of_a_plain_run_are_scored_too(truth_run, tmp_path):
+    """At the source's size and rate: every second frame of it was generated."""
+    sample = next(row for row in records(truth_run.read("samples")) if row["kinds"] == "frame_out")
+    video = next(row for row in records(truth_run.read("videos")) if row["video_id"] == sample["video_id"])
+    write_mp4(tmp_path / "v.mp4", read_truth(video, range(0, 41, 2), (180, 320)), fps=12, crf=4)
+    row = generation(sample["sample_id"], truth_run, tmp_path / "v.mp4", num_frames=21)
+    folder = RunFolder(tmp_path / "gen")
+    folder.write_shard(GENERATIONS, "000", table(GENERATIONS, [row], SCHEMA))
+    assert run_evaluation(folder.uri, str(tmp_path / "out"), CONFIG, None, None) == 0
+    scores = scores_of(tmp_path / "out")[sample["sample_id"]]
+    assert scores["frames"] == 21 and scores["psnr"] > 38 and scores["trajectory_error"] < 2
+    assert (scores["event_accuracy"], scores["true_event_side"]) == (1, "right")
+
+
 def test_wrong_places_are_refused(generations, tmp_path):
     with pytest.raises(UsageError, match="no generations there"):
         run_evaluation(str(tmp_path / "nowhere"), str(tmp_path / "out"), CONFIG, None, None)

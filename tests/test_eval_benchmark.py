@@ -185,7 +185,7 @@ def test_the_published_files_are_read(scene, clip_file, tmp_path):
     wanted = (points[4:44:2] + 0.5) * [160 / 320, 112 / 180] - 0.5
     assert samples["frame_in"]["objects"][0]["points"] == pytest.approx(wanted, abs=0.5)
     card = bench.read_bytes("card.md").decode()
-    assert "no.mp4" in card and "line 2" in card
+    assert "no.mp4" in card and "FrameIn-a-2" in card
     (folder / "dataset_csv_files" / "evaluation_formal_FrameIn" / "a.csv").write_text("video_path\n")
     (folder / "dataset_csv_files" / "evaluation_formal_FrameOut" / "a.csv").unlink()
     with pytest.raises(UsageError, match="with rows"):

@@ -43,16 +43,16 @@ def build_benchmark(source: str, output: str, per_kind: int, size: tuple[int, in
     folder = RunFolder(output)
     settings = {"source": found.uri, "size": list(size), "num_frames": num_frames, "seed": seed, "per_kind": per_kind}
     _claim(folder, settings)
-    _sweep(folder)
+    _sweep(folder, set(found.names))
     done = set(folder.read(BENCHMARK, ["sample_id"], SCHEMA)["sample_id"].to_pylist())
-    with progress("benchmark", found.count, "clips") as shown:
-        for plan in found.plans():
-            if plan.sample_id not in done:
-                try:
-                    write_clip(folder, plan, size, found.uri)
-                except VideoError as error:
-                    found.left_out[f"cannot be read: {error}"] = 1
-                    continue
+    with progress("benchmark", len(found.names), "clips") as shown:
+        shown.advance(len(done))
+        for plan in found.plans(done):
+            try:
+                write_clip(folder, plan, size, found.uri)
+            except VideoError as error:
+                found.left_out[f"cannot be read: {error}"] = 1
+                continue
             shown.advance(1, plan.sample_id)
     rows = records(folder.read(BENCHMARK, schema=SCHEMA))
     if not rows:
@@ -82,9 +82,11 @@ def _claim(folder: RunFolder, settings: dict) -> None:
     folder.write_bytes(_MARK, json.dumps(settings).encode())
 
 
-def _sweep(folder: RunFolder) -> None:
-    """Remove rows of clips that were being written when an earlier build was stopped."""
-    whole = set(folder.shards(BENCHMARK))
+def _sweep(folder: RunFolder, chosen: set[str]) -> None:
+    """Remove rows of clips that were being written when an earlier build was stopped, or that the source, having
+    grown since, does not give any more.
+    """
+    kept = set(folder.shards(BENCHMARK)) & chosen
     for dataset in DATASETS:
-        for shard in set(folder.shards(dataset)) - whole:
+        for shard in set(folder.shards(dataset)) - kept:
             folder.delete(f"{dataset}/{shard}.parquet")

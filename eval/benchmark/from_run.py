@@ -43,12 +43,13 @@ class RunSource:
             self.chosen += picked
             if len(of_kind) > len(picked):
                 self.left_out[f"more {kind} samples than asked for"] = len(of_kind) - len(picked)
-        self.count = len(self.chosen)
+        self.names = [candidate.sample_id for candidate in self.chosen]
 
-    def plans(self) -> Iterator[ClipPlan]:
+    def plans(self, done: set[str]) -> Iterator[ClipPlan]:
         """See `Source.plans`."""
         for candidate in self.chosen:
-            yield self._plan(candidate)
+            if candidate.sample_id not in done:
+                yield self._plan(candidate)
 
     def _candidates(self) -> list[Candidate]:
         events: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)

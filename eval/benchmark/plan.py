@@ -51,15 +51,15 @@ class Source(Protocol):
     Attributes:
         uri: run folder, or folder of the published files.
         title: a line for the card.
-        count: plans at most.
+        names: sample_ids of the chosen samples.
         left_out: reason -> how many samples; complete once the plans are made.
     """
 
     uri: str
     title: str
-    count: int
+    names: list[str]
     left_out: dict[str, int]
 
-    def plans(self) -> Iterator[ClipPlan]:
-        """The chosen samples. One whose files are damaged is left out, with its reason."""
+    def plans(self, done: set[str]) -> Iterator[ClipPlan]:
+        """The chosen samples but those already done. One whose files are damaged is left out, with its reason."""
         ...

@@ -49,22 +49,27 @@ class PublishedSource:
         self.uri = str(folder.absolute())
         self.num_frames = num_frames
         self.left_out: dict[str, int] = {}
-        self._rows: list[tuple[Kind, Path, int, dict[str, str]]] = [
-            (kind, file, number, row) for kind in _KINDS for file in self._files(kind) for number, row in _rows(file)
+        self._rows: list[tuple[Kind, str, dict[str, str]]] = [
+            (kind, f"{file.parent.name}-{file.stem}-{number}", row)
+            for kind in _KINDS
+            for file in self._files(kind)
+            for number, row in _rows(file)
         ]
         if not self._rows:
             raise UsageError(f"{folder}: no dataset_csv_files/*FrameIn*/*.csv or *FrameOut*/*.csv with rows in it")
-        self.count = len(self._rows)
+        self.names = [name for _, name, _ in self._rows]
 
-    def plans(self) -> Iterator[ClipPlan]:
+    def plans(self, done: set[str]) -> Iterator[ClipPlan]:
         """See `Source.plans`."""
-        for kind, file, number, row in self._rows:
+        for kind, name, row in self._rows:
+            if name in done:
+                continue
             try:
-                yield self._plan(kind, f"{file.parent.name}-{file.stem}-{number}", row)
+                yield self._plan(kind, name, row)
             except VideoError as error:
-                self.left_out[f"{file.name} line {number}: {error}"] = 1
+                self.left_out[f"{name}: {error}"] = 1
             except (KeyError, IndexError, TypeError, ValueError) as error:
-                self.left_out[f"{file.name} line {number}: not as published: {type(error).__name__} {error}"] = 1
+                self.left_out[f"{name}: not as published: {type(error).__name__} {error}"] = 1
 
     def _files(self, kind: Kind) -> list[Path]:
         return sorted((self.folder / "dataset_csv_files").glob(f"*{_KINDS[kind]}*/*.csv"))
@@ -111,7 +116,7 @@ class PublishedSource:
 
 
 def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Rows by column name, with their line's number in the file's order, from 1."""
+    """Rows by column name, with their number in the file, from 1."""
     before = csv.field_size_limit(_CELL_BYTES)
     try:
         with file.open(encoding="utf-8", newline="") as text:

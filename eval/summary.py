@@ -65,6 +65,12 @@ class RunScores:
         return measure.named(comparable)
 
     @property
+    def frames(self) -> str:
+        """How many frames of a video were compared: "49", or "17 to 49"."""
+        counts = sorted({row["frames"] for row in self.rows if row["error"] is None})
+        return " to ".join(str(count) for count in dict.fromkeys([counts[0], counts[-1]])) if counts else "no"
+
+    @property
     def failed(self) -> list[Row]:
         return [row for row in self.rows if row["error"] is not None]
 

@@ -22,6 +22,7 @@ from eval.pair import VideoPair, read_pair
 from eval.summary import RunScores
 
 _WIDTH = 288  # px of a panel
+_COLUMNS = 2
 _CRF = 30
 _GROUND, _INK, _BOX = (24, 26, 31), (240, 241, 243), (255, 220, 0)
 
@@ -80,12 +81,15 @@ def _encode(sample_id: str, pairs: Sequence[tuple[str, VideoPair]], problem: str
 
 
 def _frames(pairs: Sequence[tuple[str, VideoPair]]) -> Iterator[np.ndarray]:
-    """Panels from left to right; a run whose video is shorter stays at its last frame."""
+    """Panels in rows of two; a run whose video is shorter stays at its last frame."""
     truth = max((pair for _, pair in pairs), key=lambda pair: len(pair.truth))
     for index in range(len(truth.truth)):
         panels = [_panel("ground truth", truth.truth[index], truth)]
         panels += [_panel(name, pair.generated[min(index, len(pair.generated) - 1)], pair) for name, pair in pairs]
-        yield np.hstack(panels)
+        if len(panels) % _COLUMNS:
+            panels.append(np.full_like(panels[0], _GROUND))
+        rows = [np.hstack(panels[start : start + _COLUMNS]) for start in range(0, len(panels), _COLUMNS)]
+        yield np.vstack(rows)
 
 
 def _panel(title: str, frame: np.ndarray, pair: VideoPair) -> np.ndarray:

@@ -98,9 +98,11 @@ def _published(measure: Measure, value: float | None) -> Cell:
 
 
 def number(value: float, digits: int) -> str:
-    """With a fixed number of digits; "inf" and "-" where there is none."""
+    """With `digits` after the point, and more where fewer than two significant ones would be left; "-" for nan."""
     if math.isnan(value):
         return "-"
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
+    if 0 < abs(value) < 10 ** (1 - digits):
+        return f"{value:.2g}"
     return f"{value:.{digits}f}"

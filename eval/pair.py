@@ -132,10 +132,11 @@ def read_pair(
 
 def _query_frame(sample_id: str, subject: Mapping[str, Any], frames: Sequence[int]) -> int:
     """The first compared frame in which at least half of the object's points are seen, or any."""
-    share = np.asarray(subject["visibility"], bool)[list(frames)].mean(axis=1)
-    for least in (0.5, 1e-9):
-        if (share >= least).any():
-            return int(np.flatnonzero(share >= least)[0])
+    visible = np.asarray(subject["visibility"], bool)[list(frames)]
+    if visible.ndim == 2 and visible.any():
+        share = visible.mean(axis=1)
+        wanted = 0.5 if share.max() >= 0.5 else np.nextafter(0, 1)
+        return int(np.flatnonzero(share >= wanted)[0])
     raise VideoError(f"sample {sample_id}: no point of its object is seen in the compared frames")
 
 

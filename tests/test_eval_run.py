@@ -151,6 +151,19 @@ def test_samples_of_a_plain_run_are_scored_too(truth_run, tmp_path):
     assert (scores["event_accuracy"], scores["true_event_side"]) == (1, "right")
 
 
+def test_a_sample_without_points_is_a_row_with_an_error(bench, tmp_path):
+    name = names_of(bench)[0]
+    sample = next(row for row in records(bench.read("samples")) if row["sample_id"] == name)
+    for item in sample["objects"]:
+        item["points"], item["visibility"] = [[]] * 15, [[]] * 15
+    bench.write_shard("samples", name, table("samples", [sample]))
+    folder = RunFolder(tmp_path / "gen")
+    row = generation(name, bench, tmp_path / "bench" / "media" / f"{name}.mp4")
+    folder.write_shard(GENERATIONS, "000", table(GENERATIONS, [row], SCHEMA))
+    assert run_evaluation(folder.uri, str(tmp_path / "out"), CONFIG, None, None) == 1
+    assert "no point of its object is seen" in scores_of(tmp_path / "out")[name]["error"]
+
+
 def test_wrong_places_are_refused(generations, tmp_path):
     with pytest.raises(UsageError, match="no generations there"):
         run_evaluation(str(tmp_path / "nowhere"), str(tmp_path / "out"), CONFIG, None, None)

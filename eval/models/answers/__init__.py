@@ -19,7 +19,10 @@ class ModelConfig(Config):
     weights: str = Field(
         default="Qwen/Qwen2.5-VL-32B-Instruct", description="hub repository or folder of an image-text-to-text model"
     )
-    revision: str | None = Field(default=None, description="commit of the repository; null: its newest")
+    revision: str | None = Field(
+        default="7cfb30d71a1f4f49a57592323337a4a4727301da",
+        description="commit of the repository; null for the newest, also of another one",
+    )
 
 
 class VlmConfig(Config):

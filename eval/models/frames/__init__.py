@@ -10,7 +10,10 @@ from eval.models.frames.protocol import FrameFeatures
 
 class DinoConfig(Config):
     weights: str = Field(default="facebook/dinov2-base", description="hub repository or folder of a Dinov2Model")
-    revision: str | None = Field(default=None, description="commit of the repository; null: its newest")
+    revision: str | None = Field(
+        default="f9e44c814b77203eaa57a6bdbbd535f21ede1415",
+        description="commit of the repository; null for the newest, also of another one",
+    )
 
 
 class InceptionConfig(Config):

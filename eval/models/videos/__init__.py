@@ -14,7 +14,10 @@ class I3dConfig(Config):
     weights: str = Field(
         default="flateon/FVD-I3D-torchscript", description="hub repository or folder with i3d_torchscript.pt, or a file"
     )
-    revision: str | None = Field(default=None, description="commit of the repository; null: its newest")
+    revision: str | None = Field(
+        default="1c2d61711c52571ad617a1063e6fa691b212e184",
+        description="commit of the repository; null for the newest, also of another one",
+    )
 
 
 class VideoMaeConfig(Config):

@@ -11,9 +11,10 @@ import numpy as np
 from PIL import Image
 
 from curation.contract.errors import VideoError
-from curation.contract.manifest import RunFolder, find_record
+from curation.contract.manifest import RunFolder, find_record, find_shard
 from curation.contract.rle import decode_mask
 from curation.contract.spans import Span, scale_points
+from curation.contract.tables import records
 from curation.video.media import ClipFrames
 from eval.alignment import align
 from eval.config import ComparisonConfig
@@ -76,15 +77,12 @@ class VideoPair:
         )
 
 
-def read_pair(
-    run: RunFolder, generation: Mapping[str, Any], events: Sequence[Mapping[str, Any]], config: ComparisonConfig
-) -> VideoPair:
+def read_pair(run: RunFolder, generation: Mapping[str, Any], config: ComparisonConfig) -> VideoPair:
     """Read both videos of a generation.
 
     Args:
         run: with the samples manifest.
         generation: sample_id and video_uri, num_frames and fps (both null when not known), error.
-        events: all rows of the run's events manifest.
 
     Raises:
         UsageError: the run has no such sample.
@@ -106,7 +104,7 @@ def read_pair(
         raise VideoError(f"{len(chosen.truth)} frames can be compared, {_LEAST_FRAMES} is the least")
     seconds = (chosen.truth[-1] - chosen.truth[0]) / sample["fps"]
 
-    subject = subject_of(sample, events)
+    subject = subject_of(sample, _events(run, sample))
     query = _query_frame(sample["sample_id"], subject, chosen.truth)
     at = chosen.truth[query]
     source_size = (sample["height"], sample["width"])
@@ -128,6 +126,12 @@ def read_pair(
         mask=_mask(run, subject["object_id"], span.start + at, points, size),
         identity=_rgba(reference["bytes"]) if reference and kind == "frame_in" else None,
     )
+
+
+def _events(run: RunFolder, sample: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Events of the sample's objects, and of others of its clip."""
+    shard = find_shard(run, "tracks", "object_id", sample["objects"][0]["object_id"])
+    return records(run.read_shard("events", shard)) if shard in run.shards("events") else []
 
 
 def _query_frame(sample_id: str, subject: Mapping[str, Any], frames: Sequence[int]) -> int:

@@ -3,14 +3,13 @@
 import json
 import time
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import cv2
 
 from curation.contract.ids import digest
 from curation.contract.manifest import RunFolder
-from curation.contract.tables import Tables, records, table
+from curation.contract.tables import Tables, table
 from curation.engine.attempts import guarded
 from curation.engine.committer import commit_shard
 from curation.engine.shards import Item, ItemReport, Shard, ShardReport, ShardWorker
@@ -74,11 +73,5 @@ class Evaluator:
         }
 
     def _score(self, generation: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-        run = RunFolder(generation["run"])
-        pair = read_pair(run, generation, _events(generation["run"]), self.config.comparison)
+        pair = read_pair(RunFolder(generation["run"]), generation, self.config.comparison)
         return score_pair(pair, self.backends, self.config.comparison)
-
-
-@lru_cache(maxsize=4)
-def _events(run: str) -> list[dict[str, Any]]:
-    return records(RunFolder(run).read("events"))

@@ -16,6 +16,8 @@ from curation.video.open import DecodeConfig
 from eval.benchmark.build import build_benchmark
 from eval.benchmark.choose import Candidate, choose
 from eval.benchmark.schemas import BENCHMARK, SCHEMA
+from eval.config import ComparisonConfig
+from eval.pair import read_pair
 from eval.subject import asked_event, subject_of
 from eval.videos import read_truth
 
@@ -190,3 +192,28 @@ def test_the_published_files_are_read(scene, clip_file, tmp_path):
     (folder / "dataset_csv_files" / "evaluation_formal_FrameOut" / "a.csv").unlink()
     with pytest.raises(UsageError, match="with rows"):
         build_benchmark(str(folder), str(tmp_path / "none"), 200, SIZE, 20, 0)
+
+
+def test_an_object_of_two_samples_keeps_its_tracks_apart(held_back, tmp_path):
+    """Two samples of one clip begin at different frames: each finds its own masks and events under its own names."""
+    rows = records(held_back.read("samples"))
+    (first,) = [row for row in rows if row["kinds"] == "frame_out"]
+    later = {**first, "sample_id": first["sample_id"] + "-later", "start_frame": 8}
+    later["objects"] = [
+        item | {"points": item["points"][8:], "visibility": item["visibility"][8:]} for item in first["objects"]
+    ]
+    held_back.write_shard("samples", "000", table("samples", [first, later]))
+    bench = RunFolder(tmp_path / "bench")
+    assert build_benchmark(held_back.uri, bench.uri, 5, SIZE, 15, 0) == 2
+    events = {row["object_id"]: row["frame"] for row in records(bench.read("events"))}
+    frames = {row["sample_id"]: row["event_frame"] for row in records(bench.read(BENCHMARK, schema=SCHEMA))}
+    assert events == {f"{name}_o0": frame for name, frame in frames.items()}
+    assert frames[first["sample_id"]] - frames[later["sample_id"]] == 4
+    boxes = {}
+    for name in frames:
+        row = {"sample_id": name, "video_uri": str(tmp_path / "bench" / "media" / f"{name}.mp4")}
+        row |= {"num_frames": 15, "fps": 12.0, "error": None}
+        pair = read_pair(bench, row, ComparisonConfig(height=112, width=160))
+        assert np.abs(pair.points.mean(axis=0) - np.argwhere(pair.mask)[:, ::-1].mean(axis=0)).max() < 8
+        boxes[name] = np.argwhere(pair.mask)[:, 1].mean()
+    assert boxes[later["sample_id"]] - boxes[first["sample_id"]] > 10  # it has walked on

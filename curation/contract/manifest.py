@@ -147,10 +147,22 @@ def read_manifest(run: str | Path, name: str) -> pa.Table:
 
 def find_record(run: RunFolder, manifest: str, key: str, value: str) -> dict[str, Any] | None:
     """The first record whose column `key` has that value. Only its shard is read whole."""
+    shard = find_shard(run, manifest, key, value)
+    if shard is None:
+        return None
+    rows = run.read_shard(manifest, shard)
+    return records(rows.slice(rows[key].to_pylist().index(value), 1))[0]
+
+
+def find_shard(run: RunFolder, manifest: str, key: str, value: str) -> str | None:
+    """Name of the first shard with a record whose column `key` has that value.
+
+    Manifests that are written together (objects, tracks, events) have the rest of what is known of it in the shards of
+    the same name.
+    """
     for shard in run.shards(manifest):
-        names = run.read_shard(manifest, shard, [key])[key].to_pylist()
-        if value in names:
-            return records(run.read_shard(manifest, shard).slice(names.index(value), 1))[0]
+        if value in run.read_shard(manifest, shard, [key])[key].to_pylist():
+            return shard
     return None
 
 

@@ -5,9 +5,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import polars as pl
+import pyarrow.compute as pc
 
 from curation.contract.errors import UsageError
-from curation.contract.manifest import RunFolder, find_record, open_run
+from curation.contract.manifest import RunFolder, find_record, open_run, scan_manifest
 from curation.contract.tables import records
 from eval.benchmark.choose import Candidate, choose
 from eval.benchmark.plan import ClipPlan, PlannedObject
@@ -34,7 +36,6 @@ class RunSource:
         self.title = f"split `{_SPLIT}` of a run of curation, strict samples"
         self.num_frames = num_frames
         self.left_out: dict[str, int] = {}
-        self._events = records(self.run.read("events"))
         candidates = self._candidates()
         self.chosen: list[Candidate] = []
         for kind in ("frame_in", "frame_out"):
@@ -52,25 +53,30 @@ class RunSource:
                 yield self._plan(candidate)
 
     def _candidates(self) -> list[Candidate]:
-        events: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
-        for event in self._events:
-            events[event["object_id"]].append(event)
-        held_back, reasons, found = 0, Counter(), []
+        held_back = self.run.read("samples", ["clip_id", "split"]).filter(pc.field("split") == _SPLIT)
+        events = self._events(held_back["clip_id"].to_pylist())
+        reasons: Counter[str] = Counter()
+        found = []
         for shard in self.run.shards("samples"):
-            for sample in records(self.run.read_shard("samples", shard)):
-                if sample["split"] != _SPLIT:
-                    continue
-                held_back += 1
-                candidate = self._candidate(sample, events, reasons)
-                if candidate:
-                    found.append(candidate)
-        if not held_back:
+            if _SPLIT in self.run.read_shard("samples", shard, ["split"])["split"].to_pylist():
+                rows = self.run.read_shard("samples", shard).filter(pc.field("split") == _SPLIT)
+                candidates = (self._candidate(sample, events, reasons) for sample in records(rows))
+                found += [candidate for candidate in candidates if candidate]
+        if not held_back.num_rows:
             raise UsageError(
                 f"{self.uri}: no sample is held back for a benchmark; give its split a share of the videos: "
                 f"python -m curation select {self.uri} --set split.bench=0.2"
             )
         self.left_out |= dict(reasons)
         return found
+
+    def _events(self, clips: list[str]) -> Mapping[str, list[Mapping[str, Any]]]:
+        """Events of the objects of some clips, by object."""
+        by_object: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
+        rows = scan_manifest(self.run.uri, "events").filter(pl.col("clip_id").is_in(clips)).collect()
+        for event in rows.iter_rows(named=True):
+            by_object[event["object_id"]].append(event)
+        return by_object
 
     def _candidate(
         self, sample: Mapping[str, Any], events: Mapping[str, Any], reasons: Counter[str]

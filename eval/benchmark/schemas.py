@@ -16,6 +16,7 @@ COLUMNS = [
     Column("label", _TEXT, "class name of that object"),
     Column("event_frame", _INT, "frame of the benchmark's clip in which it does; null if not known", "frame"),
     Column("source", _TEXT, "run folder or published files that the sample was taken from"),
+    Column("source_object_id", _TEXT, "the object in question there; its name here is the sample's with a number"),
     Column("source_uri", _TEXT, "video that the clip was cut from"),
     Column("source_frames", pa.list_(_INT), "frames of that video that the clip shows", "frame"),
     Column("source_width", _INT, "of that video, before it was stretched to the benchmark's canvas", "px"),

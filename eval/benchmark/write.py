@@ -41,12 +41,17 @@ def write_clip(folder: RunFolder, plan: ClipPlan, size: tuple[int, int], source:
     box = list(scale_box(plan.region_box, source_size, size))
     count = len(plan.frames)
     about = {"clip_id": name, "video_id": name, "start_frame": 0, "end_frame": count}
-    tracks = [_track(item, size, scale) | about for item in plan.objects]
+    # An object of several samples has other frames in each of them, so it is another object here.
+    tracks = [
+        _track(item, size, scale) | about | {"object_id": f"{name}_o{index}"} for index, item in enumerate(plan.objects)
+    ]
     rows: dict[str, list[dict[str, Any]]] = {
         "videos": [video],
         "clips": [about | {"caption": plan.caption, "start_frames": np.zeros(1, np.int32)}],
         "tracks": tracks,
-        "events": [_event(plan, box)] if plan.side is not None and plan.event_frame is not None else [],
+        "events": [_event(plan, tracks[0]["object_id"], box)]
+        if plan.side is not None and plan.event_frame is not None
+        else [],
         "samples": [_sample(plan, video, tracks, box) | about],
     }
     for manifest, records in rows.items():
@@ -58,6 +63,7 @@ def write_clip(folder: RunFolder, plan: ClipPlan, size: tuple[int, int], source:
         "label": plan.objects[0].label,
         "event_frame": plan.event_frame,
         "source": source,
+        "source_object_id": plan.objects[0].object_id,
         "source_uri": plan.video["uri"],
         "source_frames": np.array(plan.frames, np.int32),
         "source_width": plan.video["width"],
@@ -83,7 +89,6 @@ def _write_video(folder: RunFolder, plan: ClipPlan, size: tuple[int, int]) -> di
 
 def _track(item: PlannedObject, size: tuple[int, int], scale: tuple[float, float]) -> dict[str, Any]:
     return {
-        "object_id": item.object_id,
         "points": scale_points(item.points, *scale),
         "visibility": item.visibility,
         "masks": None if item.masks is None else [_scaled_mask(mask, size) for mask in item.masks],
@@ -97,9 +102,9 @@ def _scaled_mask(mask: Rle | None, size: tuple[int, int]) -> Rle | None:
     return encode_mask(scaled) if scaled.any() else None
 
 
-def _event(plan: ClipPlan, box: list[int]) -> dict[str, Any]:
+def _event(plan: ClipPlan, object_id: str, box: list[int]) -> dict[str, Any]:
     return {
-        "object_id": plan.objects[0].object_id,
+        "object_id": object_id,
         "clip_id": plan.sample_id,
         "video_id": plan.sample_id,
         "boundary": "region",
@@ -111,8 +116,6 @@ def _event(plan: ClipPlan, box: list[int]) -> dict[str, Any]:
 
 
 def _sample(plan: ClipPlan, video: Mapping[str, Any], tracks: list[dict[str, Any]], box: list[int]) -> dict[str, Any]:
-    first = plan.objects[0].object_id
-    labels = {item.object_id: item.label for item in plan.objects}
     return {
         "sample_id": plan.sample_id,
         "uri": video["uri"],
@@ -123,12 +126,12 @@ def _sample(plan: ClipPlan, video: Mapping[str, Any], tracks: list[dict[str, Any
         "objects": [
             {
                 "object_id": track["object_id"],
-                "label": labels[track["object_id"]],
+                "label": item.label,
                 "points": track["points"],
                 "visibility": track["visibility"],
-                "is_identity": plan.kind == "frame_in" and track["object_id"] == first,
+                "is_identity": plan.kind == "frame_in" and index == 0,
             }
-            for track in tracks
+            for index, (item, track) in enumerate(zip(plan.objects, tracks, strict=True))
         ],
         "region_boxes": [box],
         "identity_reference": {"bytes": plan.identity, "path": None} if plan.identity else None,

@@ -13,7 +13,6 @@ import numpy as np
 
 from curation.contract.errors import CurationError
 from curation.contract.manifest import RunFolder
-from curation.contract.tables import records
 from curation.report.drawing import draw_text, fit_text, text_size
 from curation.video.write import write_mp4
 from eval.config import ComparisonConfig
@@ -47,7 +46,6 @@ class PlayerMaker:
         for run in runs:
             rows = read_generations(run.facts["generations"], run.facts["samples"])
             self._generations.append({row["sample_id"]: row for row in rows})
-        self._events: dict[str, list[dict[str, Any]]] = {}
 
     def make(self, sample_id: str) -> Player:
         """The player of one sample, of the runs whose videos can be read."""
@@ -63,11 +61,8 @@ class PlayerMaker:
         return _encode(sample_id, pairs, "; ".join(problems))
 
     def _pair(self, run: RunScores, generation: dict[str, Any]) -> VideoPair:
-        source = generation["run"]
-        if source not in self._events:
-            self._events[source] = records(RunFolder(source).read("events"))
         config = ComparisonConfig.model_validate(run.facts["config"]["comparison"])
-        return read_pair(RunFolder(source), generation, self._events[source], config)
+        return read_pair(RunFolder(generation["run"]), generation, config)
 
 
 def _encode(sample_id: str, pairs: Sequence[tuple[str, VideoPair]], problem: str) -> Player:

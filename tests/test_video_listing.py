@@ -66,6 +66,8 @@ def test_links_that_lead_outside_are_not_followed(tmp_path: Path) -> None:
     (root / "folder").symlink_to(secret.parent)
     (root / "loop").symlink_to(root)
     assert names(root) == ["inside.mp4", "same.mp4"]
+    followed = names(root, InputConfig(follow_links=True))
+    assert followed == ["folder/secret.mp4", "inside.mp4", "leak.mp4", "same.mp4"]  # and the loop is walked once
     inside.unlink()
     (root / "same.mp4").unlink()
     with pytest.raises(UsageError, match="2 links that lead out of it"):

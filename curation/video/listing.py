@@ -56,6 +56,9 @@ class InputConfig(Config):
         ),
         description="file name endings, lower case and without the dot, that are taken for videos",
     )
+    follow_links: bool = Field(
+        default=False, description="follow symbolic links that lead out of the input folder, and linked folders"
+    )
 
 
 @dataclass(frozen=True)
@@ -84,8 +87,9 @@ class Listing:
 def list_videos(root: str, config: InputConfig) -> Listing:
     """Find the videos at `root`: a folder (searched through), a single file, or a URI (s3://, gs://, file://).
 
-    Hidden files and folders are skipped. A symbolic link counts only when it leads to a file inside the root, so that
-    an input never reaches outside itself. A file that is named by itself is taken whatever its name.
+    Hidden files and folders are skipped. Unless `follow_links`, a symbolic link counts only when it leads to a file
+    inside the root, so that an input never reaches outside itself. A file that is named by itself is taken whatever its
+    name.
 
     Raises:
         UsageError: nothing is there, it cannot be read, or it holds no video.
@@ -109,29 +113,36 @@ def _local(root: str, config: InputConfig) -> Listing:
         raise UsageError(f"input {root!r} is neither a file nor a folder; give a folder of videos, a video or a URI")
 
     files, ignored, outside = [], 0, 0
-    for path in _walk(top):
+    for path in _walk(top, config.follow_links):
         if not _is_video(path.name, config):
             ignored += 1
-        elif path.is_symlink() and not _leads_inside(path, top):
+        elif path.is_symlink() and not config.follow_links and not _leads_inside(path, top):
             outside += 1
         elif path.is_file():
             files.append(SourceFile(local_uri(path), path.relative_to(top).as_posix(), path.stat().st_size))
     if not files:
-        links = f", and {outside} links that lead out of it, which are not followed" if outside else ""
+        links = f", and {outside} links that lead out of it (input.follow_links follows them)" if outside else ""
         raise UsageError(_no_videos(root, ignored, links, config))
     return Listing(sorted(files, key=lambda file: file.relative_path), ignored + outside)
 
 
-def _walk(top: Path) -> Iterator[Path]:
-    """Every file below `top` that is not hidden; linked folders are not entered."""
+def _walk(top: Path, follow_links: bool) -> Iterator[Path]:
+    """Every file below `top` that is not hidden. Linked folders are entered when asked, each real folder once."""
 
     def unreadable(error: OSError) -> None:
         raise UsageError(
             f"folder {error.filename!r} cannot be read: {error.strerror}; grant read access or move it away"
         )
 
-    for folder, folders, names in os.walk(top, onerror=unreadable):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    entered: set[tuple[int, int]] = set()
+    for folder, folders, names in os.walk(top, onerror=unreadable, followlinks=follow_links):
+        if follow_links:  # a link to a folder above would be walked without end
+            info = Path(folder).stat()
+            if (info.st_dev, info.st_ino) in entered:
+                folders.clear()
+                continue
+            entered.add((info.st_dev, info.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(folder, name) for name in names if not name.startswith("."))
 
 

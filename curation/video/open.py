@@ -30,6 +30,9 @@ class DecodeConfig(Config):
     max_side: int = Field(default=16384, gt=0, description="px; a longer side is refused")
     max_pixels: int = Field(default=1 << 26, gt=0, description="px per frame; 64 Mi is twice 8K UHD")
     max_bytes: int = Field(default=50_000_000_000, gt=0, description="byte; larger files are refused")
+    max_frames: int = Field(
+        default=2_000_000, gt=0, description="frames; a file in which more decode (18 h at 30 fps) is refused"
+    )
     deadline_s: float = Field(default=1800.0, gt=0, description="s of reading and decoding per file and pass")
 
 
@@ -50,7 +53,7 @@ def open_video(uri: str, config: DecodeConfig) -> Iterator[OpenVideo]:
     Raises:
         VideoError: it is missing, unreadable, empty, too large, no video, or of absurd frame size.
     """
-    name = PurePosixPath(local_path(uri)).name.encode(errors="replace").decode()
+    name = " ".join(PurePosixPath(local_path(uri)).name.encode(errors="replace").decode().split())
     with ExitStack() as stack:
         try:
             size, source = _source(uri, stack)
@@ -77,7 +80,7 @@ def open_video(uri: str, config: DecodeConfig) -> Iterator[OpenVideo]:
         assert isinstance(container, InputContainer)
         stack.enter_context(container)
         stream = _video_stream(name, container)
-        _check_size(name, stream, config)
+        check_size(name, stream.codec_context.width, stream.codec_context.height, config)
         # One thread: workers are one per core, and frame threads would reorder the errors of damaged files.
         stream.codec_context.thread_count = 1
         stream.codec_context.thread_type = "NONE"
@@ -123,8 +126,14 @@ def _video_stream(name: str, container: InputContainer) -> VideoStream:
     raise VideoError(f"{name}: no video stream" + (f", only {', '.join(kinds)}" if kinds else ""))
 
 
-def _check_size(name: str, stream: VideoStream, config: DecodeConfig) -> None:
-    width, height = stream.codec_context.width, stream.codec_context.height
+def check_size(name: str, width: int, height: int, config: DecodeConfig) -> None:
+    """
+    Args:
+        width, height: px, as stored.
+
+    Raises:
+        VideoError: larger than the limits.
+    """
     if max(width, height) > config.max_side:
         raise VideoError(f"{name}: {width}x{height} is longer than decode.max_side = {config.max_side}")
     if width * height > config.max_pixels:

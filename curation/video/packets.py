@@ -7,7 +7,7 @@ import av
 import av.error
 
 from curation.contract.errors import VideoError
-from curation.video.open import DecodeConfig, OpenVideo
+from curation.video.open import DecodeConfig, OpenVideo, check_size
 
 # A file whose reading fails this often is over; each failure may still be followed by good packets.
 _MAX_READ_FAILURES = 16
@@ -30,6 +30,7 @@ class FrameDecoder:
 
     def __init__(self, video: OpenVideo, config: DecodeConfig) -> None:
         self._video = video
+        self._config = config
         self._deadline_s = config.deadline_s
         self._spent_s = 0.0
         self._packets = video.container.demux(video.stream)
@@ -48,7 +49,8 @@ class FrameDecoder:
         """Frames from here to the end of the file. After `seek`, ask for a new iterator.
 
         Raises:
-            VideoError: reading and decoding together took longer than the deadline, or the storage failed.
+            VideoError: reading and decoding together took longer than the deadline, the storage failed, or there are
+                more or larger frames than allowed: what the header says of either need not be true.
         """
         while True:
             began = time.perf_counter()
@@ -57,6 +59,7 @@ class FrameDecoder:
             self._check_deadline(time.perf_counter() - began)
             for frame in decoded:
                 self.frames_decoded += 1
+                self._check_limits(frame)
                 if frame.is_corrupt:
                     self.corrupt += 1
                     self._note_fault(self.frames_decoded - 1)
@@ -122,6 +125,11 @@ class FrameDecoder:
     def _note_fault(self, frame: int) -> None:
         if self.first_fault is None:
             self.first_fault = frame
+
+    def _check_limits(self, frame: av.VideoFrame) -> None:
+        check_size(self._video.name, frame.width, frame.height, self._config)
+        if self.frames_decoded > self._config.max_frames:
+            raise VideoError(f"{self._video.name}: more frames than decode.max_frames = {self._config.max_frames}")
 
     def _check_deadline(self, seconds: float) -> None:
         self._spent_s += seconds

@@ -232,7 +232,7 @@ def test_attached_pictures_are_not_the_video(tmp_path: Path) -> None:
 def test_a_store_is_read_through_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encode(tmp_path / "video.mp4")
     store = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
-    monkeypatch.setattr("curation.video.open.remote_filesystem", lambda uri: (store, uri.removeprefix("s3://")))
+    monkeypatch.setattr("curation.video.open.open_filesystem", lambda uri: (store, uri.removeprefix("s3://")))
     video, pictures = analyse("s3://video.mp4")
     assert [number_of(picture) for picture in pictures] == list(range(FRAMES))
     check_second_pass("s3://video.mp4", video, pictures)

@@ -120,7 +120,7 @@ def test_a_store_is_searched_through(tmp_path: Path, monkeypatch: pytest.MonkeyP
         put(tmp_path / name)
     store = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
     monkeypatch.setattr(
-        "curation.video.listing.remote_filesystem", lambda uri: (store, uri.removeprefix("s3://").partition("?")[0])
+        "curation.video.listing.open_filesystem", lambda uri: (store, uri.removeprefix("s3://").partition("?")[0])
     )
     listing = list_videos("s3://bucket/in?region=eu-west-1", CONFIG)
     assert [(file.uri, file.relative_path) for file in listing.files] == [

@@ -16,6 +16,10 @@ class VideoError(CurationError):
     """
 
 
+class StorageError(CurationError):
+    """Storage failed for so long that an item could not be read. Nothing is wrong with it; the next run tries again."""
+
+
 class BackendUnavailableError(UsageError):
     """A model backend was asked for that is not installed or has no weights here."""
 

@@ -1,7 +1,8 @@
 """Reading and writing of run folders: Parquet datasets, and a few small YAML / JSON files beside them.
 
-A run folder is a local path or an URI (s3://, gs://). A shard gets its final name only when it is whole: locally by
-renaming a finished temporary file, on object stores because an upload becomes visible when it is complete.
+A run folder is a local path or an URI (s3://, gs://, az://). A shard gets its final name only when it is whole: locally
+by renaming a finished temporary file, on object stores because an upload becomes visible when it is complete. Storage
+that fails for a while is waited for.
 """
 
 import io
@@ -11,24 +12,34 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.dataset as pads
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from curation.contract.errors import UsageError
 from curation.contract.schemas import SCHEMAS
+from curation.contract.storage import open_filesystem, patiently
 from curation.contract.tables import records
 
 # Readers of single rows (training, in random order) decode a row group for each; larger ones compress hardly better.
 _ROW_GROUP_BYTES = 1 << 20
+_WITHOUT_FOLDERS = ("s3", "gcs", "abfs")
 
 
 class RunFolder:
-    """A run folder on any file system. Cheap to make, picklable through its `uri`."""
+    """A run folder on any file system. Cheap to make, picklable through its `uri`.
+
+    Raises:
+        UsageError: nothing here can open such an URI.
+    """
 
     def __init__(self, uri: str | Path) -> None:
         self.uri = str(uri)
         if "://" in self.uri:
-            self._fs, self._root = pafs.FileSystem.from_uri(self.uri)
+            try:
+                self._fs, self._root = open_filesystem(self.uri)
+            except OSError as error:
+                raise UsageError(f"{self.uri}: {error}") from None
         else:
             self.uri = str(Path(uri).expanduser().absolute())
             self._fs, self._root = pafs.LocalFileSystem(), self.uri
@@ -39,7 +50,8 @@ class RunFolder:
 
     def path(self, name: str) -> str:
         """Where `name` lies, as a person would type it."""
-        return f"{self.uri.rstrip('/')}/{name}"
+        base, question, query = self.uri.partition("?")
+        return f"{base.rstrip('/')}/{name}{question}{query}"
 
     # Small files
 
@@ -53,13 +65,19 @@ class RunFolder:
         return not self._fs.get_file_info(pafs.FileSelector(self._full(""), allow_not_found=True))
 
     def read_bytes(self, name: str) -> bytes:
-        with self._fs.open_input_stream(self._full(name)) as stream:
-            return stream.read()
+        return patiently(lambda: self._read(self._full(name)), name)
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Write a file so that nobody ever sees half of it."""
-        target = self._full(name)
-        self._fs.create_dir(target.rsplit("/", 1)[0], recursive=True)
+        patiently(lambda: self._write(self._full(name), data), name)
+
+    def _read(self, target: str) -> bytes:
+        with self._fs.open_input_stream(target) as stream:
+            return stream.read()
+
+    def _write(self, target: str, data: bytes) -> None:
+        if self._fs.type_name not in _WITHOUT_FOLDERS:
+            self._fs.create_dir(target.rsplit("/", 1)[0], recursive=True)
         if not self._local:
             with self._fs.open_output_stream(target) as stream:
                 stream.write(data)
@@ -77,12 +95,13 @@ class RunFolder:
 
     def delete(self, name: str) -> None:
         if self.exists(name):
-            self._fs.delete_file(self._full(name))
+            patiently(lambda: self._fs.delete_file(self._full(name)), name)
 
     def files(self, folder: str, suffix: str) -> list[str]:
         """Names (relative to the run folder) of the files right in `folder`, sorted."""
         selector = pafs.FileSelector(self._full(folder), allow_not_found=True)
-        names = (info.base_name for info in self._fs.get_file_info(selector) if info.type == pafs.FileType.File)
+        found = patiently(lambda: self._fs.get_file_info(selector), folder)
+        names = (info.base_name for info in found if info.type == pafs.FileType.File)
         return sorted(f"{folder}/{name}" for name in names if name.endswith(suffix) and not name.startswith("."))
 
     def size(self, name: str) -> int:
@@ -121,11 +140,26 @@ class RunFolder:
         full = (schema or SCHEMAS[dataset]).empty_table()
         return full.select(columns) if columns else full
 
+    def scan(self, dataset: str, schema: pa.Schema | None = None) -> pl.LazyFrame:
+        """All rows, lazily: only what is asked for is read. Empty with the right columns when nothing was written.
+
+        Args:
+            schema: of a dataset that is no manifest.
+        """
+        shards = self.shards(dataset)
+        if not shards:
+            return pl.LazyFrame(pl.from_arrow((schema or SCHEMAS[dataset]).empty_table()))
+        if self._local:
+            return pl.scan_parquet(self.path(f"{dataset}/*.parquet"))
+        # By pyarrow's file system: polars' own would need its credentials and endpoint told anew.
+        files = [self._full(f"{dataset}/{shard}.parquet") for shard in shards]
+        return pl.scan_pyarrow_dataset(pads.dataset(files, filesystem=self._fs, format="parquet"))
+
     def _full(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}".rstrip("/")
 
     def _info(self, name: str) -> Any:
-        return self._fs.get_file_info([self._full(name)])[0]
+        return patiently(lambda: self._fs.get_file_info([self._full(name)])[0], name or self.uri)
 
 
 def open_run(uri: str | Path) -> RunFolder:
@@ -168,7 +202,4 @@ def find_shard(run: RunFolder, manifest: str, key: str, value: str) -> str | Non
 
 def scan_manifest(run: str | Path, name: str) -> pl.LazyFrame:
     """A manifest as a lazy polars frame; empty with the right columns when nothing was written."""
-    folder = RunFolder(run)
-    if not folder.shards(name):
-        return pl.LazyFrame(pl.from_arrow(SCHEMAS[name].empty_table()))
-    return pl.scan_parquet(folder.path(f"{name}/*.parquet"))
+    return RunFolder(run).scan(name)

@@ -49,7 +49,8 @@ class Analysis:
         """Frames in order of presentation; their indices are the project's frame numbers.
 
         Raises:
-            VideoError: the deadline has passed, or the storage failed.
+            VideoError: the deadline has passed.
+            StorageError: the storage did not answer for a long while.
         """
         frame, self._first = self._first, None
         while frame is not None:

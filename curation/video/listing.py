@@ -11,7 +11,8 @@ from pydantic import Field
 
 from curation.contract.config import Config
 from curation.contract.errors import UsageError
-from curation.video.location import is_remote, local_path, local_uri, remote_filesystem, remote_uri
+from curation.contract.storage import open_filesystem
+from curation.video.location import is_remote, local_path, local_uri, remote_uri
 
 
 class InputConfig(Config):
@@ -155,7 +156,7 @@ def _leads_inside(link: Path, top: Path) -> bool:
 
 def _remote(root: str, config: InputConfig) -> Listing:
     try:
-        store, path = remote_filesystem(root)
+        store, path = open_filesystem(root)
         info = store.get_file_info(path)
         found = store.get_file_info(fs.FileSelector(path, recursive=True)) if info.type == fs.FileType.Directory else []
     except OSError as error:

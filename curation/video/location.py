@@ -4,9 +4,6 @@ import os
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
-import pyarrow as pa
-from pyarrow import fs
-
 
 def is_remote(uri: str) -> bool:
     """Whether `uri` has a scheme (s3://, gs://, ...) other than file://."""
@@ -27,18 +24,6 @@ def local_uri(path: Path) -> str:
     except UnicodeEncodeError:
         return "file://" + quote(os.fsencode(path))
     return str(path)
-
-
-def remote_filesystem(uri: str) -> tuple[fs.FileSystem, str]:
-    """The pyarrow file system of a remote URI, and the path within it.
-
-    Raises:
-        OSError: the scheme is unknown or the store refuses, in one line.
-    """
-    try:
-        return fs.FileSystem.from_uri(uri)
-    except (pa.ArrowException, ValueError) as error:
-        raise OSError(" ".join(str(error).split())) from error
 
 
 def remote_uri(root: str, path: str) -> str:

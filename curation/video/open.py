@@ -1,5 +1,6 @@
 """Opening a file that may be anything: only known containers, only its own bytes, and one clear line when it fails."""
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -10,11 +11,13 @@ import av.error
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
+from pyarrow import fs
 from pydantic import Field
 
 from curation.contract.config import Config
-from curation.contract.errors import VideoError
-from curation.video.location import is_remote, local_path, remote_filesystem
+from curation.contract.errors import StorageError, VideoError
+from curation.contract.storage import is_passing, open_filesystem, patiently
+from curation.video.location import is_remote, local_path
 
 # Demuxers that read one file and nothing else. Playlists (hls, dash), scripts (concat) and picture series (image2,
 # svg) are left out on purpose: they would make us read other files or hosts.
@@ -52,6 +55,7 @@ def open_video(uri: str, config: DecodeConfig) -> Iterator[OpenVideo]:
 
     Raises:
         VideoError: it is missing, unreadable, empty, too large, no video, or of absurd frame size.
+        StorageError: the storage did not answer for a long while.
     """
     name = " ".join(PurePosixPath(local_path(uri)).name.encode(errors="replace").decode().split())
     with ExitStack() as stack:
@@ -59,7 +63,8 @@ def open_video(uri: str, config: DecodeConfig) -> Iterator[OpenVideo]:
             size, source = _source(uri, stack)
         except OSError as error:
             reason = error.strerror or " ".join(str(error).split())
-            raise VideoError(f"{name}: cannot be read: {reason}") from error
+            kind = StorageError if is_passing(error) else VideoError
+            raise kind(f"{name}: cannot be read: {reason}") from error
         if size == 0:
             raise VideoError(f"{name}: the file is empty (0 bytes)")
         if size > config.max_bytes:
@@ -76,6 +81,8 @@ def open_video(uri: str, config: DecodeConfig) -> Iterator[OpenVideo]:
         except av.error.ExitError as error:
             raise VideoError(f"{name}: opening took longer than {config.deadline_s:g} s") from error
         except (av.error.FFmpegError, OSError) as error:
+            if not isinstance(error, av.error.FFmpegError) and is_passing(error):
+                raise StorageError(f"{name}: cannot be read: {' '.join(str(error).split())}") from error
             raise VideoError(f"{name}: {_why_not_opened(uri, error)}") from error
         assert isinstance(container, InputContainer)
         stack.enter_context(container)
@@ -90,13 +97,48 @@ def open_video(uri: str, config: DecodeConfig) -> Iterator[OpenVideo]:
 def _source(uri: str, stack: ExitStack) -> tuple[int, object]:
     """Size in bytes, and what PyAV shall read: a path or an open file."""
     if is_remote(uri):
-        store, path = remote_filesystem(uri)
-        file = stack.enter_context(store.open_input_file(path))
-        return file.size(), file
+        store, path = open_filesystem(uri)
+        file = _PatientFile(store, path)
+        stack.callback(file.close)
+        return file.size, file
     path = local_path(uri)
     with Path(path).open("rb"):  # says "permission denied" or "is a directory" better than FFmpeg does
         pass
     return Path(path).stat().st_size, path
+
+
+class _PatientFile:
+    """An object of a store, as a file that PyAV reads; while the store fails, it is opened and read again."""
+
+    def __init__(self, store: fs.FileSystem, path: str) -> None:
+        self._store, self._path = store, path
+        self._file = patiently(lambda: store.open_input_file(path), path)
+        self._position = 0
+        self.size: int = self._file.size()
+
+    def read(self, count: int) -> bytes:
+        data = patiently(lambda: self._read(count), self._path)
+        self._position += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}[whence]
+        self._position = base + offset
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _read(self, count: int) -> bytes:
+        try:
+            self._file.seek(min(self._position, self.size))
+            return self._file.read(count)
+        except OSError:
+            self._file = self._store.open_input_file(self._path)
+            raise
 
 
 def _why_not_opened(uri: str, error: Exception) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator
 import av
 import av.error
 
-from curation.contract.errors import VideoError
+from curation.contract.errors import StorageError, VideoError
+from curation.contract.storage import is_passing
 from curation.video.open import DecodeConfig, OpenVideo, check_size
 
 # A file whose reading fails this often is over; each failure may still be followed by good packets.
@@ -49,8 +50,9 @@ class FrameDecoder:
         """Frames from here to the end of the file. After `seek`, ask for a new iterator.
 
         Raises:
-            VideoError: reading and decoding together took longer than the deadline, the storage failed, or there are
-                more or larger frames than allowed: what the header says of either need not be true.
+            VideoError: reading and decoding together took longer than the deadline, or there are more or larger frames
+                than allowed: what the header says of either need not be true.
+            StorageError: the storage did not answer for a long while.
         """
         while True:
             began = time.perf_counter()
@@ -86,7 +88,8 @@ class FrameDecoder:
                 self._packets = self._video.container.demux(self._video.stream)
                 continue
             except OSError as error:
-                raise VideoError(f"{self._video.name}: reading failed: {' '.join(str(error).split())}") from error
+                kind = StorageError if is_passing(error) else VideoError
+                raise kind(f"{self._video.name}: reading failed: {' '.join(str(error).split())}") from error
             if packet is None or (packet.size == 0 and packet.dts is None):  # PyAV ends with an empty packet
                 return None
             self.packets += 1

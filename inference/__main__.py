@@ -118,6 +118,28 @@ def batch(
     raise typer.Exit(1 if run_batch(spec, split, engine, workers, gpus) else 0)
 
 
+@app.command("app")
+def serve_page(
+    host: Annotated[str, typer.Option(help="0.0.0.0 lets others in; anybody who reaches it can use it.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 7860,
+    model: Annotated[
+        str | None, typer.Option(help="Default: a published one whose weights are here, with a GPU; else tiny-wan.")
+    ] = None,
+    memory: MemoryOption = None,
+    quantization: QuantizationOption = None,
+    step_cache: StepCacheOption = None,
+    compile: CompileOption = False,
+    transformer: TransformerOption = None,
+    lora: LoraOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Open the web page: draw a request, generate it, look at the result."""
+    set_up_logging(verbose)
+    from inference.app.server import serve
+
+    serve(model, _load_config(memory, quantization, step_cache, compile, transformer, lora), host, port)
+
+
 def _load_config(
     memory: str | None,
     quantization: str | None,

@@ -285,7 +285,7 @@ def parse_request(data: dict[str, Any], origin: str, folder: Path) -> Request:
     Raises:
         UsageError: one line that begins with `origin` and names every wrong key, and what was probably meant.
     """
-    return parse_config(Request, _map_paths(data, lambda path: folder.absolute() / path), origin)
+    return parse_config(Request, map_pictures(data, lambda path: folder.absolute() / path), origin)
 
 
 def load_request(path: Path) -> Request:
@@ -329,7 +329,7 @@ def dump_request(request: Request, folder: Path | None = None, defaults: bool = 
         relative = os.path.relpath(path, folder) if folder else path
         return path if relative.startswith(os.pardir) else Path(relative).as_posix()
 
-    return _map_paths(request.model_dump(mode="json", exclude_defaults=not defaults), shorten)
+    return map_pictures(request.model_dump(mode="json", exclude_defaults=not defaults), shorten)
 
 
 def save_request(request: Request, path: Path) -> None:
@@ -343,7 +343,7 @@ def save_request(request: Request, path: Path) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _map_paths(data: dict[str, Any], change: Callable[[str], str | Path]) -> dict[str, Any]:
+def map_pictures(data: dict[str, Any], change: Callable[[str], str | Path]) -> dict[str, Any]:
     """A copy of a request's parsed form with every path changed; what has not its shape is left to validation."""
     result = dict(data)
     if isinstance(result.get("first_frame"), dict):

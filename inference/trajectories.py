@@ -31,15 +31,19 @@ def sample_trajectory(
         ValueError: times do not rise, or are not as many as the points.
     """
     places = np.asarray(points, np.float64)
-    at = _fill_times(places, times) * fps
+    at = fill_times(places, times) * fps
     frames = np.arange(num_frames, dtype=np.float64)
     sampled = np.stack([np.interp(frames, at, places[:, axis]) for axis in (0, 1)], axis=1)
     sampled[(frames < at[0] - _TOLERANCE) | (frames > at[-1] + _TOLERANCE)] = np.nan
     return sampled
 
 
-def _fill_times(places: np.ndarray, times: Sequence[float | None]) -> np.ndarray:
-    """float64 [P]: every time; missing ones by length between their neighbours."""
+def fill_times(points: Sequence[Sequence[float]] | np.ndarray, times: Sequence[float | None]) -> np.ndarray:
+    """float64 [P] s: every time; missing ones by length between their neighbours.
+
+    Args, raises: as `sample_trajectory`.
+    """
+    places = np.asarray(points, np.float64)
     if len(places) != len(times):
         raise ValueError(f"{len(places)} points but {len(times)} times")
     moments = np.array([np.nan if time is None else time for time in times], np.float64)

@@ -1,0 +1,1 @@
+"""The web page: draw a request by hand, generate it, look at the result. `python -m inference app`."""

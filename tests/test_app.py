@@ -129,9 +129,6 @@ def test_bad_input_is_a_message_and_the_server_lives(page: Page, picture: Path, 
     page.set_input_files("[data-part=picture-file]", text)
     expect(said).to_contain_text("text.png")
 
-    page.click("#generate")
-    expect(page.locator("#status")).to_contain_text("picture")
-
     huge = tmp_path / "huge.png"
     Image.new("1", (30_000, 30_000)).save(huge)
     page.set_input_files("[data-part=picture-file]", huge)

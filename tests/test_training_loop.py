@@ -245,7 +245,7 @@ def test_throughput_counts_samples_waiting_and_use_of_a_known_device(monkeypatch
     clock = iter([0.0, 1.0, 2.0, 4.0, 4.0])
     monkeypatch.setattr("training.throughput.time.perf_counter", lambda: next(clock))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H100 80GB HBM3")
-    throughput = Throughput(torch.device("cuda"), processes=2)
+    throughput = Throughput(torch.device("cuda"), shares=2)
     assert throughput.waited_for(iter("a")) == "a"
     throughput.count(samples=3, flops=989e12)
     rates = throughput.report()

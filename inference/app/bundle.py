@@ -104,7 +104,7 @@ def _read(bundle: zipfile.ZipFile, item: zipfile.ZipInfo, limit: int) -> bytes:
 def _parse(content: bytes, origin: str) -> dict[str, Any]:
     try:
         # By way of JSON only plain values are left: YAML's bytes would pass for paths that nobody has looked at.
-        data = json.loads(json.dumps(yaml.load(content.decode("utf-8"), _PlainLoader)))
+        data = json.loads(json.dumps(_PlainLoader(content.decode("utf-8")).get_single_data()))
     except UnicodeDecodeError:
         raise UsageError(f"{origin}: its request is not UTF-8 text") from None
     except (yaml.YAMLError, RecursionError, TypeError, ValueError) as error:

@@ -31,10 +31,12 @@ from curation.stages.region_boxes import RegionBoxesConfig
 from curation.stages.region_events import RegionEventsConfig
 from curation.stages.start_frames import StartFrameConfig
 from curation.stages.tracks import TracksConfig
+from curation.video.decode_config import DecodeConfig
 from curation.video.listing import InputConfig
-from curation.video.open import DecodeConfig
 
-PRESETS = ("laptop", "full", "everything")
+PRESETS = ("laptop", "full", "commercial", "everything")
+_BASES = {"commercial": ("full",)}
+"""Presets that change another one."""
 _PRESET_FOLDER = Path(__file__).parent / "configs"
 
 
@@ -87,9 +89,11 @@ def load_config(
     preset = preset or named or "laptop"
     if preset not in PRESETS:
         raise UsageError(f"unknown preset {preset!r}; presets: {', '.join(PRESETS)}")
-    path = _PRESET_FOLDER / f"{preset}.yaml"
-    data = merge(RunConfig(preset=preset).model_dump(), read_yaml(path))
-    parse_config(RunConfig, data, str(path))
+    data = RunConfig(preset=preset).model_dump()
+    for name in (*_BASES.get(preset, ()), preset):
+        path = _PRESET_FOLDER / f"{name}.yaml"
+        data = merge(data, read_yaml(path))
+        parse_config(RunConfig, data, str(path))
     if config_file:
         data = merge(data, changes)
         parse_config(RunConfig, data, str(config_file))

@@ -292,3 +292,18 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """`tiny_model("sam2")`: folder of a tiny random model of `tests/tiny_models.py`, made once a session."""
+    from tests import tiny_models
+
+    made: dict[str, Path] = {}
+
+    def get(name: str) -> Path:
+        if name not in made:
+            made[name] = getattr(tiny_models, name)(tmp_path_factory.mktemp(name))
+        return made[name]
+
+    return get

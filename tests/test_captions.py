@@ -8,7 +8,7 @@ import pytest
 from curation.contract.tables import records, table
 from curation.models.caption import CaptionConfig, build_captioner
 from curation.models.caption.protocol import ClipFacts, ObjectFacts
-from curation.stages.captions import Captions, colour_name
+from curation.stages.captions import Captions, caption_request, colour_name
 from curation.stages.events import FrameEvents
 from curation.video.media import ClipFrames
 
@@ -88,7 +88,9 @@ def test_without_objects_there_is_no_caption():
 def test_several_objects_are_named_apart_and_the_rest_counted():
     clip, _ = clip_and_tables(np.full(2, 60.0))
     facts = ObjectFacts("car", "red", 0.1, "left", "right", "right", 0.2, True, (), ())
-    text = build_captioner(CaptionConfig()).caption(clip, ClipFacts("moving", (facts,) * 5))
+    captioner = build_captioner(CaptionConfig())
+    request = caption_request(clip, 0, ClipFacts("moving", (facts,) * 5), captioner.sampling)
+    (text,) = captioner.captions([request])
     assert text == (
         "As the camera moves, a red car starts on the left and moves to the right. "
         "Another red car starts on the left and moves to the right. "

@@ -9,18 +9,21 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curation.backends import asked_gpus, chosen, licence
 from curation.config import PRESETS, RunConfig, dump_config, load_config, override_config
 from curation.contract.config import Config
 from curation.contract.config_layers import merge
 from curation.contract.errors import BackendUnavailableError, UsageError
+from curation.engine.config import EngineConfig
 from curation.models.camera import build_camera
 from curation.models.caption import build_captioner
 from curation.models.masks import build_masks
 from curation.models.objects import build_detector
+from curation.models.objects.coco import MOVABLE_CLASSES
 from curation.models.quality import build_quality_scorer
 from curation.models.shots import build_shot_detector
 from curation.models.tracking import build_tracker
-from curation.selection.rules import MOVABLE_CLASSES, Bounds, Flag, Labels, RulesConfig, rules_of
+from curation.selection.rules import Bounds, Flag, Labels, RulesConfig, rules_of
 
 HEAVY = ("torch", "ray", "rapidocr", "transformers", "scenedetect", "onnxruntime", "polars")
 
@@ -48,7 +51,7 @@ class TestPresets:
     @pytest.mark.parametrize("preset", PRESETS)
     def test_a_preset_file_holds_only_differences(self, preset):
         path = Path(__file__).parents[1] / "curation" / "configs" / f"{preset}.yaml"
-        defaults = RunConfig().model_dump(mode="json")
+        defaults = (load_config("full") if preset == "commercial" else RunConfig()).model_dump(mode="json")
 
         def same_as_default(changes, below, path=""):
             for key, value in changes.items():
@@ -94,25 +97,46 @@ class TestPresets:
         assert (rules.mask_area.min, rules.mask_area.max, rules.mask_box.min) == (0.033, 0.4, 0.1)
         assert (rules.cycle_lost.max, rules.mask_lost.max) == (0.33, 0.33)
 
-    def test_full_names_its_backends_and_each_says_that_it_cannot_run_yet(self):
+    def test_full_names_its_backends_and_each_says_what_it_lacks_here(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
         config = load_config("full")
         assert config.shots.autoshot.threshold == 0.296
         assert (config.clips.selection, config.clips.min_frames, config.clips.longest) == ("first", 100, 500)
         builds = [
             (build_shot_detector, config.shots, "autoshot", "shots.backend"),
-            (build_quality_scorer, config.image_scores.quality, "clipiqa_nima_icnet", "image_scores.quality.backend"),
-            (build_detector, config.objects.detector, "oneformer", "objects.detector.backend"),
+            (build_quality_scorer, config.image_scores.quality, "pyiqa", "image_scores.quality.backend"),
+            (build_detector, config.objects.detector, "panoptic", "objects.detector.backend"),
             (build_masks, config.objects.masks, "sam2", "objects.masks.backend"),
-            (build_camera, config.camera, "vggt", "camera.backend"),
+            (build_camera, config.camera, "spatialtracker", "camera.backend"),
             (build_tracker, config.tracking, "cotracker3", "tracking.backend"),
             (build_captioner, config.captions, "qwen", "captions.backend"),
         ]
+        assert config.objects.detector.panoptic.classes == MOVABLE_CLASSES
         for build, section, backend, key in builds:
             with pytest.raises(BackendUnavailableError, match=f"^backend '{backend}' is not available") as caught:
                 build(section)
+            assert "\n" not in str(caught.value)
             # What the message says to set can be set.
             load_config("full", overrides=[str(caught.value).split("--set ")[1]])
             assert f"--set {key}=" in str(caught.value)
+
+    def test_commercial_is_full_with_free_weights_only(self):
+        full, commercial = load_config("full"), load_config("commercial")
+        assert not any(licence(choice).commercial is False for choice in chosen(commercial))
+        assert any(licence(choice).commercial is False for choice in chosen(full))
+        assert commercial.rules.camera_rotation == full.rules.camera_rotation
+        assert commercial.objects == full.objects
+        assert commercial.captions == full.captions
+
+    def test_workers_ask_for_the_sum_of_what_their_backends_take_of_a_gpu(self):
+        config = load_config("full")
+        assert asked_gpus(config, "analyse") == pytest.approx(0.45)
+        assert asked_gpus(config, "label") == pytest.approx(1.0)
+        served = load_config("full", overrides=["captions.backend=server", "tracking.cotracker3.device=cpu"])
+        assert asked_gpus(served, "label") == pytest.approx(0.25)
+        assert asked_gpus(load_config("laptop"), "label") == 0
+        assert EngineConfig().resources(1.7).gpus == 2
+        assert EngineConfig(worker_gpus=0.5).resources(1.7).gpus == 0.5
 
     def test_every_setting_but_the_obvious_is_explained(self):
         """A section's fields have a description, or say in their own docstring what they are."""
@@ -190,7 +214,7 @@ class TestMistakes:
         assert says in text
 
     def test_unknown_preset(self):
-        assert complaint(preset="lap") == "unknown preset 'lap'; presets: laptop, full, everything"
+        assert complaint(preset="lap") == "unknown preset 'lap'; presets: laptop, full, commercial, everything"
 
     @pytest.mark.parametrize(
         ("content", "says"),

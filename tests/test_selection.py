@@ -15,11 +15,11 @@ from curation.contract.errors import UsageError
 from curation.contract.manifest import RunFolder
 from curation.contract.schemas import SCHEMAS
 from curation.contract.tables import table
+from curation.models.objects.coco import MOVABLE_CLASSES
 from curation.selection.funnel import funnel, funnel_table
 from curation.selection.measures import measures
 from curation.selection.rules import (
     LEVELS,
-    MOVABLE_CLASSES,
     Bounds,
     Flag,
     Labels,

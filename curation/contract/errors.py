@@ -20,6 +20,13 @@ class StorageError(CurationError):
     """Storage failed for so long that an item could not be read. Nothing is wrong with it; the next run tries again."""
 
 
+class ModelError(CurationError):
+    """A model could not do its work on one item: out of memory, or a server in trouble.
+
+    The item is marked, and the run goes on or ends as `engine.on_error` says; the next run tries it again.
+    """
+
+
 class BackendUnavailableError(UsageError):
     """A model backend was asked for that is not installed or has no weights here."""
 

@@ -61,7 +61,9 @@ class Analyser:
 
     def _item(self, item: Item) -> tuple[Tables, ItemReport]:
         report = ItemReport(item.item_id, item.uri, item.bytes)
-        tables = guarded(self.run, PASS, report, self.deadline_s, lambda: self.analyse(item, report))
+        tables = guarded(
+            self.run, PASS, report, self.deadline_s, lambda: self.analyse(item, report), self.config.engine.on_error
+        )
         if tables is None:
             tables = {"videos": table("videos", [_unreadable(item, report.detail or "")])}
         return {**tables, SCORED_CLIPS: tables.pop("clips")} if "clips" in tables else tables, report

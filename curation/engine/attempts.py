@@ -6,14 +6,18 @@ watchdog that works while the interpreter is stuck in native code.
 """
 
 import faulthandler
+import os
+import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from curation.contract.errors import VideoError
+from curation.contract.errors import BackendUnavailableError, ModelError, VideoError
 from curation.contract.manifest import RunFolder
+from curation.engine.config import OnError
 from curation.engine.shards import ItemReport
+from curation.models.usage import take_counts
 
 T = TypeVar("T")
 
@@ -21,9 +25,17 @@ LIMIT = 2
 
 
 def guarded(
-    run: RunFolder, pass_name: str, report: ItemReport, deadline_s: float | None, work: Callable[[], T]
+    run: RunFolder,
+    pass_name: str,
+    report: ItemReport,
+    deadline_s: float | None,
+    work: Callable[[], T],
+    on_error: OnError = "drop",
 ) -> T | None:
-    """Do the work on one item as an `attempt`; its time and its failure go into the report.
+    """Do the work on one item as an `attempt`; its time, its counts and its failure go into the report.
+
+    Args:
+        on_error: see EngineConfig.
 
     Returns:
         What `work` returns; None when it failed: one video must not cost the others of its shard.
@@ -34,11 +46,32 @@ def guarded(
             return work()
     except VideoError as error:
         report.state, report.detail = "failed", str(error)
+    except ModelError as error:
+        report.state, report.detail = "failed", str(error)
+        note_model_error(report, error, on_error)
+    except BackendUnavailableError as error:  # no item can be done without it
+        report.state = "failed"
+        report.detail = report.stop = str(error)
     except Exception as error:  # noqa: BLE001 - a bug that one video brings out
         report.state, report.detail = "failed", f"internal error: {type(error).__name__}: {error}"
     finally:
         report.seconds = time.perf_counter() - started
+        report.worker = f"{platform.node()} {os.getpid()}"
+        add_counts(report)
     return None
+
+
+def note_model_error(report: ItemReport, error: ModelError, on_error: OnError) -> None:
+    """Mark the item for another try, and the run to end if that is configured."""
+    report.model_error = str(error)
+    if on_error == "stop":
+        report.stop = f"{report.uri}: {error}"
+
+
+def add_counts(report: ItemReport) -> None:
+    """Put down to the item what backends counted in this process since the last time."""
+    for what, amount in take_counts().items():
+        report.counts[what] = report.counts.get(what, 0) + amount
 
 
 @contextmanager

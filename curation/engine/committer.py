@@ -22,13 +22,17 @@ def commit_shard(
 ) -> ShardReport:
     """Write the tables of all items as one file per dataset (also when empty), then the ledger entry.
 
+    Nothing is written when an item says that the run must stop: the next run does the shard again.
+
     Args:
         schemas: of datasets that are not curation's.
     """
+    report = ShardReport(name, [report for _, report in results])
+    if any(item.stop for item in report.items):
+        return report
     for dataset in datasets:
         parts = [tables[dataset] for tables, _ in results if dataset in tables]
         schema = schemas[dataset] if schemas else SCHEMAS[dataset.split("/")[-1].split("_")[-1]]
         run.write_shard(dataset, name, pa.concat_tables(parts) if parts else schema.empty_table())
-    report = ShardReport(name, [report for _, report in results])
     Ledger(run, pass_name, datasets).commit(report, fingerprint)
     return report

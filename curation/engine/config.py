@@ -1,5 +1,6 @@
 """How the work is spread over processes and machines."""
 
+import math
 from typing import Literal
 
 from pydantic import Field
@@ -7,9 +8,11 @@ from pydantic import Field
 from curation.contract.config import Config
 from curation.stages.stage import Resources
 
+OnError = Literal["drop", "stop"]
+
 
 class EngineConfig(Config):
-    """Nothing in here changes a manifest."""
+    """Nothing in here changes the manifests of a run that comes to its end without errors."""
 
     name: Literal["ray", "inline"] = Field(default="ray", description="inline: one after the other in this process")
     workers: int | None = Field(
@@ -21,11 +24,22 @@ class EngineConfig(Config):
     item_deadline_s: float = Field(
         default=3600, gt=0, description="a worker that is busy with one video for longer is taken for hung and killed"
     )
+    on_error: OnError = Field(
+        default="drop",
+        description="when a model fails on an item (out of memory, a caption server in trouble): drop marks the item, "
+        "and the next run tries it again; stop ends the run",
+    )
     worker_cpus: float = Field(default=1, gt=0, description="CPUs per worker; one core is the fastest for its cost")
-    worker_gpus: float = Field(default=0, ge=0, description="GPUs per worker, fractions share one")
+    worker_gpus: float | None = Field(
+        default=None,
+        ge=0,
+        description="GPUs per worker, fractions share one; null: what its backends ask for, if there are GPUs",
+    )
     # Measured: 1.9 GB for 397 frames of 768x576 with 24 objects.
     worker_memory_mb: int = Field(default=2048, gt=0, description="memory per worker; fewer run where it is short")
 
-    @property
-    def resources(self) -> Resources:
-        return Resources(self.worker_cpus, self.worker_gpus, self.worker_memory_mb)
+    def resources(self, asked_gpus: float = 0.0) -> Resources:
+        """What a worker needs. `asked_gpus` counts only where `worker_gpus` says nothing."""
+        gpus = asked_gpus if self.worker_gpus is None else self.worker_gpus
+        # Ray shares out parts of one GPU, or whole ones.
+        return Resources(self.worker_cpus, math.ceil(gpus) if gpus > 1 else gpus, self.worker_memory_mb)

@@ -20,6 +20,9 @@ LEDGER_SCHEMA = pa.schema(
         pa.field("detail", pa.string()),
         pa.field("clips", pa.list_(pa.string())),
         pa.field("clip_errors", pa.map_(pa.string(), pa.string())),
+        pa.field("model_error", pa.string()),
+        pa.field("worker", pa.string()),
+        pa.field("counts", pa.map_(pa.string(), pa.float64())),
         pa.field("source_frames", pa.int64()),
         pa.field("decoded_frames", pa.int64()),
         pa.field("seconds", pa.float64()),
@@ -53,6 +56,7 @@ class Ledger:
             for row in rows:
                 row["clip_errors"] = dict(row["clip_errors"] or [])
                 row["stage_seconds"] = dict(row["stage_seconds"] or [])
+                row["counts"] = dict(row.get("counts") or [])  # runs of earlier versions have none
             result[name] = rows
         return result
 
@@ -84,6 +88,9 @@ def _row(item: ItemReport, fingerprint: str) -> dict:
         "detail": item.detail,
         "clips": item.clips,
         "clip_errors": list(item.clip_errors.items()),
+        "model_error": item.model_error,
+        "worker": item.worker,
+        "counts": list(item.counts.items()),
         "source_frames": item.source_frames,
         "decoded_frames": item.decoded_frames,
         "seconds": item.seconds,

@@ -12,6 +12,7 @@ import os
 import secrets
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from curation.contract.errors import UsageError
@@ -50,13 +51,18 @@ def _fed(built: Callable[[], ShardWorker], row: dict[str, Any]) -> dict[str, Any
 
 
 def run_shards(
-    build: Callable[[], ShardWorker], shards: Sequence[Shard], resources: Resources, workers: int | None
+    build: Callable[[], ShardWorker],
+    shards: Sequence[Shard],
+    resources: Resources,
+    workers: int | None,
+    gpus_optional: bool = False,
 ) -> Iterator[ShardReport]:
     """Process shards on the cluster that RAY_ADDRESS names (set inside `ray job submit`), else on a local one.
 
     Args:
         build: makes the worker; picklable and hashable by value, called once per worker process.
         workers: workers at most; None for as many as the cluster has room for, or grows to.
+        gpus_optional: do without GPUs where a cluster of our own has none.
 
     Yields:
         Reports in the order in which shards finish.
@@ -71,6 +77,8 @@ def run_shards(
     DataContext.get_current().enable_progress_bars = False
     rows = ray.data.from_items([{"shard": shard.to_json()} for shard in shards], override_num_blocks=len(shards))
     if not os.environ.get("RAY_ADDRESS"):
+        if gpus_optional and not ray.cluster_resources().get("GPU"):
+            resources = replace(resources, gpus=0.0)
         _check_room(ray.cluster_resources(), resources)
     # Ray counts memory as it counts CPUs: a machine with many cores and little memory gets fewer workers.
     memory = resources.memory_mb * 2**20

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from curation.backends import Choice, asked_gpus, chosen, licence
 from curation.config import RunConfig, override_config
 from curation.contract import ids
 from curation.contract.errors import UsageError
@@ -26,12 +27,24 @@ from curation.engine.ledger import Ledger
 from curation.engine.select import kept_clips, select, selection_fingerprint
 from curation.engine.shards import Item, ShardWorker
 from curation.engine.summary import print_summary, write_summary
+from curation.models.model_config import ModelConfig
 from curation.selection.rules import drops_size
 from curation.video.listing import SourceFile, list_videos
 
 log = logging.getLogger(__name__)
 
-_VERSIONED = ("av", "numpy", "onnxruntime", "opencv-python-headless", "polars", "pyarrow", "rapidocr", "ray", "torch")
+_VERSIONED = (
+    "av",
+    "numpy",
+    "onnxruntime",
+    "opencv-python-headless",
+    "polars",
+    "pyarrow",
+    "rapidocr",
+    "ray",
+    "torch",
+    "transformers",
+)
 
 
 def run_curation(source: str, output: str, config: RunConfig, refit: bool = False) -> None:
@@ -113,7 +126,7 @@ def _run_pass(
     """Process videos; returns how many."""
     own_process = config.engine.name == "ray"
     spec = WorkerSpec(pass_name, run.uri, config.model_dump_json(), fingerprint, own_process)
-    return engine.run(pass_name, items, spec, "videos")
+    return engine.run(pass_name, items, spec, "videos", asked_gpus(config, pass_name))
 
 
 def _analyse(
@@ -148,7 +161,7 @@ def _stale(row: dict[str, Any], item: Item | None, fingerprint: str, admitted: s
     """Whether a committed item must be analysed again; files that are no longer in the input stay as they are."""
     if item is None:
         return False
-    if row["bytes"] != item.bytes or row["fingerprint"] != fingerprint:
+    if row["bytes"] != item.bytes or row["fingerprint"] != fingerprint or row.get("model_error"):
         return True
     return row["state"] == "skipped" and row["item_id"] in admitted
 
@@ -181,7 +194,10 @@ def _label(
     for shard, rows in ledger.entries().items():
         missing = any(set(wanted.get(row["item_id"], ())) - set(row["clips"]) for row in rows)
         stale = any(
-            row["fingerprint"] != fingerprint or row["bytes"] != sources[row["item_id"]][1]["bytes"] for row in rows
+            row["fingerprint"] != fingerprint
+            or row["bytes"] != sources[row["item_id"]][1]["bytes"]
+            or row.get("model_error")
+            for row in rows
         )
         if missing or stale:
             redo.append(shard)
@@ -218,6 +234,7 @@ def _write_run_file(run: RunFolder, source: str, config: RunConfig) -> None:
         "seed": config.seed,
         "contract_version": CONTRACT_VERSION,
         "versions": {name: _installed(name) for name in _VERSIONED},
+        "backends": [_backend(choice) for choice in chosen(config)],
         "config": config.model_dump(mode="json"),
     }
     if content != known:
@@ -225,6 +242,22 @@ def _write_run_file(run: RunFolder, source: str, config: RunConfig) -> None:
             run.write_bytes("run.yaml", yaml.safe_dump(content, sort_keys=False).encode())
         except OSError as error:
             raise UsageError(f"{run.uri}: cannot write there ({error}); name another --output") from None
+
+
+def _backend(choice: Choice) -> dict[str, Any]:
+    """What run.yaml says of a backend; the manifests name the same in every row."""
+    settings, terms = choice.config, licence(choice)
+    weights = {"weights": settings.weights, "revision": settings.revision} if isinstance(settings, ModelConfig) else {}
+    hashed = {"config": settings.fingerprint()} if settings else {}
+    free = {} if terms.commercial else {"commercial_use": False}
+    return {
+        "capability": choice.capability,
+        "backend": choice.backend,
+        **weights,
+        **hashed,
+        "licence": terms.name,
+        **free,
+    }
 
 
 def _installed(package: str) -> str | None:

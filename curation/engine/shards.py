@@ -51,6 +51,10 @@ class ItemReport:
         state: done / skipped (a cheap rule said so before decoding was analysed) / failed.
         detail: the error of a failed item, one line.
         clip_errors: clip_id -> error of clips that could not be labelled.
+        model_error: the last thing that a model could not do with the item or a clip of it; the next run tries again.
+        stop: why the whole run must end; the shard is then not committed.
+        worker: host and process that did the work.
+        counts: what backends counted meanwhile: models loaded, tokens, cost.
         source_frames: frames of the file; decoded_frames: frames decoded for it in this pass, seeks included.
         seconds: wall time; stage_seconds: the same by stage.
     """
@@ -62,6 +66,10 @@ class ItemReport:
     detail: str | None = None
     clips: list[str] = field(default_factory=list)
     clip_errors: dict[str, str] = field(default_factory=dict)
+    model_error: str | None = None
+    stop: str | None = None
+    worker: str = ""
+    counts: dict[str, float] = field(default_factory=dict)
     source_frames: int = 0
     decoded_frames: int = 0
     seconds: float = 0.0

@@ -8,6 +8,7 @@ from typing import Any
 from curation.contract.manifest import RunFolder
 from curation.engine import analyse, label
 from curation.engine.ledger import Ledger
+from curation.models.usage import LOADS
 from curation.selection.funnel import funnel, funnel_table
 
 
@@ -31,6 +32,7 @@ def write_summary(run: RunFolder, selection: str, wall_seconds: float) -> dict[s
         "videos_with_samples": len({sample["video_id"] for sample in samples}),
         "decode": _decode_cost(run),
         "stages": _stage_cost(run),
+        **_backend_counts(run),
         "funnel": funnel(run.read("verdicts")),
     }
     run.write_bytes("summary.json", json.dumps(summary, indent=1).encode())
@@ -52,7 +54,8 @@ def print_summary(run: RunFolder, summary: dict[str, Any]) -> None:
         costs.add_row(stage["name"], f"{stage['items']:,}", f"{stage['seconds']:.1f}", decoded)
     console.print(costs)
     decode = summary["decode"]
-    lines = [
+    lines = [*_told(summary)]
+    lines += [
         f"{summary['videos']} videos, {summary['failed']} could not be read, {summary['damaged']} damaged",
         f"{summary['samples']} samples from {summary['videos_with_samples']} videos: "
         + (", ".join(f"{count} {kind}" for kind, count in summary["samples_by_kind"].items()) or "none"),
@@ -63,6 +66,41 @@ def print_summary(run: RunFolder, summary: dict[str, Any]) -> None:
         f"manifests: {run.uri}   look at them: python -m curation report {run.uri}",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _told(summary: dict[str, Any]) -> list[str]:
+    """Models and captions in words; nothing where there were none."""
+    lines = [
+        f"model {name}: loads: {loads}, workers: {workers}"
+        for name, (loads, workers) in summary.get("model_loads", {}).items()  # runs of earlier versions have none
+    ]
+    lines += [f"{what}: {amount:,.4f}".rstrip("0").rstrip(".") for what, amount in summary.get("counts", {}).items()]
+    if summary.get("model_errors"):
+        lines.append(f"{summary['model_errors']} items met errors of models; the next run tries them again")
+    return lines
+
+
+def _backend_counts(run: RunFolder) -> dict[str, Any]:
+    """What backends counted: how often each model was loaded and by how many workers; tokens, cost and the like."""
+    loads: dict[str, float] = defaultdict(float)
+    workers: dict[str, set[str]] = defaultdict(set)
+    counts: dict[str, float] = defaultdict(float)
+    errors = 0
+    for name, datasets in ((analyse.PASS, analyse.DATASETS), (label.PASS, label.DATASETS)):
+        for rows in Ledger(run, name, datasets).entries().values():
+            for row in rows:
+                errors += row.get("model_error") is not None
+                for what, amount in row["counts"].items():
+                    if what.startswith(LOADS):
+                        loads[what.removeprefix(LOADS)] += amount
+                        workers[what.removeprefix(LOADS)].add(row["worker"])
+                    else:
+                        counts[what] += amount
+    return {
+        "model_loads": {name: [round(loads[name]), len(workers[name])] for name in sorted(loads)},
+        "counts": {what: round(amount, 6) for what, amount in sorted(counts.items())},
+        "model_errors": errors,
+    }
 
 
 def _decode_cost(run: RunFolder) -> dict[str, Any]:

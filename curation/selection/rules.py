@@ -17,35 +17,6 @@ LEVELS: tuple[Level, ...] = ("video", "clip", "object")
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Share = Annotated[float, Field(ge=0, lt=1)]
 
-# Classes that move by themselves or are moved by people: reference recipe v1.5, panoptic step (COCO names).
-MOVABLE_CLASSES = (
-    "person",
-    "bicycle",
-    "car",
-    "motorcycle",
-    "airplane",
-    "bus",
-    "train",
-    "truck",
-    "boat",
-    "bird",
-    "cat",
-    "dog",
-    "horse",
-    "sheep",
-    "cow",
-    "elephant",
-    "bear",
-    "zebra",
-    "giraffe",
-    "sports ball",
-    "kite",
-    "flower",
-    "snowboard",
-    "surfboard",
-    "skateboard",
-)
-
 
 class Bounds(Config):
     """Limits of a number; all null: the rule is off. A missing score (null) breaks no rule, NaN breaks every one."""
@@ -153,7 +124,7 @@ class RulesConfig(Config):
     camera_focal: Annotated[Bounds, _camera("camera_focal", "zoom per step")] = Bounds()
     camera_label: Annotated[Labels, _camera("camera_label", "camera")] = Labels(allowed=("static", "handheld"))
 
-    # Motion segmentation knows no classes; presets whose backend does set MOVABLE_CLASSES.
+    # Motion segmentation knows no classes; presets whose backend does name those of the recipe.
     label: Annotated[Labels, _Subject("object", "label", "objects", "label")] = Labels()
     # .40: reference recipe v1.5, panoptic step; .002 is 21 x 21 px of 640x360, the least that carries 4 points apart.
     mask_area: Annotated[Bounds, _Subject("object", "mask_area", "objects", "mask area", "%")] = Bounds(

@@ -60,6 +60,7 @@ class CameraMotion(FrameStage):
         "clips.camera_focal",
         "clips.camera_label",
         "clips.camera_steps",
+        "clips.poses",
         "clips.camera_backend",
     )
     resources = Resources()
@@ -86,19 +87,23 @@ class _Watch(FrameObserver):
         # A thousandth of tolerance: at exactly ten frames a second rounding must not skip every other frame.
         self.next_seconds = frame.seconds + self.estimator.sample_seconds - 1e-3
         size = fit_within(frame.width, frame.height, self.estimator.longest_side)
-        self.camera.add(frame.index, frame.seconds, frame.luma(*size))
+        self.camera.add(frame.index, frame.seconds, frame.rgb(*size) if self.estimator.colour else frame.luma(*size))
 
     def finish(self, tables: Tables) -> Tables:
-        steps = self.camera.finish()
         clips = records(tables["clips"])
-        for clip in clips:
-            span = Span(clip["start_frame"], clip["end_frame"])
-            if self.config.seconds is not None:
-                span = span.intersect(Span(span.start, span.start + round(self.config.seconds * self.fps)))
+        spans = [self._looked_at(clip) for clip in clips]
+        steps = self.camera.finish(spans)
+        for clip, span in zip(clips, spans, strict=True):
             inside = [step for step in steps if step.frame >= span.start and step.next_frame < span.end]
             clip |= summarise(inside, self.config)
             clip["camera_backend"] = self.estimator.name
         return {"clips": table("clips", clips)}
+
+    def _looked_at(self, clip: dict[str, Any]) -> Span:
+        span = Span(clip["start_frame"], clip["end_frame"])
+        if self.config.seconds is None:
+            return span
+        return span.intersect(Span(span.start, span.start + round(self.config.seconds * self.fps)))
 
 
 def summarise(steps: Sequence[CameraStep], config: CameraConfig) -> dict[str, Any]:
@@ -108,10 +113,24 @@ def summarise(steps: Sequence[CameraStep], config: CameraConfig) -> dict[str, An
     if known:
         columns["camera_rotation_deg"] = float(np.mean([step.rotation_deg for step in known]))
         columns["camera_translation"] = float(np.mean([step.translation for step in known]))
-        columns["camera_focal"] = float(np.mean([abs(step.zoom - 1) for step in known]))
-    if known and 2 * len(known) >= len(steps):
+        columns["camera_focal"] = float(np.mean([_focal_change(step) for step in known]))
+        columns["poses"] = _poses(known)
+    # Labels are read off the picture's own motion, which backends that give poses do not say.
+    if known and 2 * len(known) >= len(steps) and any(step.transform is not None for step in known):
         columns["camera_label"] = camera_label(steps, config)
     return columns
+
+
+def _focal_change(step: CameraStep) -> float:
+    return abs(step.zoom - 1) if step.focal_change_px is None else step.focal_change_px
+
+
+def _poses(steps: Sequence[CameraStep]) -> np.ndarray | None:
+    """float32 [N, 12]: camera-to-world matrices of the pictures, row by row; None without."""
+    pairs = [step.poses for step in steps if step.poses is not None]
+    if not pairs:
+        return None
+    return np.stack([pairs[0][0], *(pair[1] for pair in pairs)]).reshape(-1, 12).astype(np.float32)
 
 
 def camera_label(steps: Sequence[CameraStep], config: CameraConfig) -> str:

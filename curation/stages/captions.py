@@ -1,16 +1,19 @@
 """The caption of a clip, from facts measured over the part that begins at its first start frame."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import cv2
 import numpy as np
 
+from curation.contract.errors import ModelError
 from curation.contract.mask_tube import Masks
 from curation.contract.tables import Tables, records, table
 from curation.models.caption import CaptionConfig, build_captioner
-from curation.models.caption.protocol import ClipFacts, ObjectFacts
+from curation.models.caption.protocol import CaptionRequest, ClipFacts, ObjectFacts, PictureSampling
 from curation.stages.clip_masks import Extents, mask_extents, object_masks
-from curation.stages.stage import ClipStage, Resources
+from curation.stages.stage import DeferredClipStage, Resources
 from curation.video.media import ClipFrames
 
 STILL = 0.03
@@ -32,7 +35,7 @@ _HUES = (
 )
 
 
-class Captions(ClipStage):
+class Captions(DeferredClipStage):
     """Fills `clips.caption`, `caption_model` and `caption_start`. The caption is null when there is nothing to tell."""
 
     name: ClassVar[str] = "captions"
@@ -49,7 +52,8 @@ class Captions(ClipStage):
     def __init__(self, config: CaptionConfig | None = None) -> None:
         self.captioner = build_captioner(config or CaptionConfig())
 
-    def __call__(self, clip: ClipFrames, tables: Tables) -> Tables:
+    def ask(self, clip: ClipFrames, tables: Tables) -> "_Asked":
+        """See DeferredClipStage."""
         (row,) = records(tables["clips"])
         starts = row["start_frames"]
         start = int(starts[0]) if starts is not None and len(starts) else clip.start
@@ -62,11 +66,39 @@ class Captions(ClipStage):
             own = [event for event in events if event["object_id"] == item["object_id"] and event["frame"] >= start]
             if masks is not None and mask_extents(masks[start - clip.start :]).areas.any():
                 facts.append(object_facts(clip, item["label"] or "object", masks, start - clip.start, own))
-        caption = self.captioner.caption(clip, ClipFacts(row["camera_label"] or "", tuple(facts)))
-        row["caption"] = caption or None
         row["caption_model"] = self.captioner.name
         row["caption_start"] = start
-        return {"clips": table("clips", [row])}
+        measured = ClipFacts(row["camera_label"] or "", tuple(facts))
+        return _Asked(row, caption_request(clip, start - clip.start, measured, self.captioner.sampling))
+
+    def answer(self, asked: Sequence["_Asked"]) -> list[Tables | ModelError]:
+        """See DeferredClipStage."""
+        captions = self.captioner.captions([one.request for one in asked])
+        return [
+            caption
+            if isinstance(caption, ModelError)
+            else {"clips": table("clips", [one.row | {"caption": caption or None}])}
+            for one, caption in zip(asked, captions, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A clip's record of `clips`, which its caption is still to be added to, and what the captioner is shown."""
+
+    row: dict[str, Any]
+    request: CaptionRequest
+
+
+def caption_request(clip: ClipFrames, start: int, facts: ClipFacts, sampling: PictureSampling | None) -> CaptionRequest:
+    """What a captioner is shown of a clip from its clip-relative frame `start` on."""
+    if sampling is None:
+        nothing = np.zeros((0, 0, 0, 3), np.uint8)
+        return CaptionRequest(facts, nothing, np.zeros(0, np.int64), float(clip.fps))
+    frames = np.arange(start, min(clip.length, start + sampling.most_frames), sampling.every)
+    size = (sampling.width, sampling.height)
+    pictures = np.stack([cv2.resize(clip.frames[frame], size, interpolation=cv2.INTER_AREA) for frame in frames])
+    return CaptionRequest(facts, pictures, frames - start, float(clip.fps))
 
 
 def object_facts(clip: ClipFrames, label: str, masks: Masks, start: int, events: list[dict[str, Any]]) -> ObjectFacts:

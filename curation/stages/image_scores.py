@@ -56,6 +56,9 @@ class ImageScores(FrameStage):
     writes: ClassVar[tuple[str, ...]] = (
         "clips.text_area",
         "clips.clarity",
+        "clips.image_quality",
+        "clips.aesthetic",
+        "clips.complexity",
         "clips.classical_quality",
         "clips.colourfulness",
         "clips.edge_complexity",

@@ -6,9 +6,11 @@ There are two kinds that see frames, one per decode pass. A `FrameStage` watches
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from curation.contract.errors import ModelError
 from curation.contract.tables import Tables
 from curation.video.media import ClipFrames, DecodedFrame, VideoHeader
 
@@ -68,3 +70,29 @@ class ClipStage(Stage):
 
         `tables` always holds one row each in `videos` and `clips`, for this clip.
         """
+
+
+class DeferredClipStage(ClipStage):
+    """A ClipStage whose work goes better for many clips at once: asked clip by clip, answered for a whole shard.
+
+    It comes last: no other stage sees what it writes.
+    """
+
+    @abstractmethod
+    def ask(self, clip: ClipFrames, tables: Tables) -> Any:
+        """What must be known of a clip to answer later; its frames are gone by then."""
+
+    @abstractmethod
+    def answer(self, asked: Sequence[Any]) -> list[Tables | ModelError]:
+        """The tables that it writes of each clip, or what a model could not do with that one."""
+
+    def __call__(self, clip: ClipFrames, tables: Tables) -> Tables:
+        """See ClipStage.
+
+        Raises:
+            ModelError: there is no answer.
+        """
+        (answer,) = self.answer([self.ask(clip, tables)])
+        if isinstance(answer, ModelError):
+            raise answer
+        return answer

@@ -12,11 +12,10 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 from pyarrow import fs
-from pydantic import Field
 
-from curation.contract.config import Config
 from curation.contract.errors import StorageError, VideoError
 from curation.contract.storage import is_passing, open_filesystem, patiently
+from curation.video.decode_config import DecodeConfig
 from curation.video.location import is_remote, local_path
 
 # Demuxers that read one file and nothing else. Playlists (hls, dash), scripts (concat) and picture series (image2,
@@ -25,18 +24,6 @@ _CONTAINERS = (
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,mxf,dv,ivf,nut,h264,hevc,m4v,h263,vc1,obu,av1,3gp,wtv,rm"
 )
 _REMOTE_BUFFER = 1 << 20  # one request to an object store per MiB, not per 32 KiB
-
-
-class DecodeConfig(Config):
-    """Limits that keep one bad file from costing more than itself."""
-
-    max_side: int = Field(default=16384, gt=0, description="px; a longer side is refused")
-    max_pixels: int = Field(default=1 << 26, gt=0, description="px per frame; 64 Mi is twice 8K UHD")
-    max_bytes: int = Field(default=50_000_000_000, gt=0, description="byte; larger files are refused")
-    max_frames: int = Field(
-        default=2_000_000, gt=0, description="frames; a file in which more decode (18 h at 30 fps) is refused"
-    )
-    deadline_s: float = Field(default=1800.0, gt=0, description="s of reading and decoding per file and pass")
 
 
 @dataclass(frozen=True)

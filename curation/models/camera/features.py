@@ -4,6 +4,7 @@ The camera moves the whole picture and an object only a part of it, so among com
 are spread widest over the frame wins, not the one with most features.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -11,6 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from curation.contract.config import Config
+from curation.contract.spans import Span
 from curation.models.camera.protocol import CameraPass, CameraStep
 
 _GRID = (8, 6)
@@ -51,6 +53,7 @@ class FeatureCamera:
     """CameraEstimator on sparse features; needs no weights."""
 
     name: str = "features-1"
+    colour = False
 
     def __init__(self, config: FeaturesConfig | None = None) -> None:
         self.config = config or FeaturesConfig()
@@ -79,7 +82,7 @@ class _FeaturePass:
             self.steps.append(_step(last_index, index, last_picture, picture, self.config))
         self.last = index, picture
 
-    def finish(self) -> list[CameraStep]:
+    def finish(self, clips: Sequence[Span] = ()) -> list[CameraStep]:
         return self.steps
 
 

@@ -5,14 +5,21 @@ from typing import Literal
 from pydantic import Field
 
 from curation.contract.config import Config
+from curation.models.alternative import or_choose
 from curation.models.caption.protocol import Captioner
-from curation.models.planned import planned
+from curation.models.caption.qwen import QwenConfig
+from curation.models.caption.server import CaptionServerConfig
+from curation.models.packages import require_package
 
 
 class CaptionConfig(Config):
-    backend: Literal["template", "qwen"] = Field(
-        default="template", description="template: sentences from measured facts"
+    backend: Literal["template", "qwen", "server"] = Field(
+        default="template",
+        description="template: sentences from measured facts; qwen: Qwen2.5-VL or Qwen3-VL here; server: any "
+        "OpenAI-compatible one (vLLM)",
     )
+    qwen: QwenConfig = QwenConfig()
+    server: CaptionServerConfig = CaptionServerConfig()
 
 
 def build_captioner(config: CaptionConfig) -> Captioner:
@@ -27,4 +34,12 @@ def build_captioner(config: CaptionConfig) -> Captioner:
 
             return TemplateCaptioner()
         case "qwen":
-            raise planned("qwen", "captions.backend=template")
+            from curation.models.caption.qwen import QwenCaptioner
+
+            with or_choose("captions.backend=template"):
+                require_package("qwen", "transformers", "transformers")
+                return QwenCaptioner(config.qwen)
+        case "server":
+            from curation.models.caption.server import ServerCaptioner
+
+            return ServerCaptioner(config.server)

@@ -1,9 +1,12 @@
 """Captions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from curation.video.media import ClipFrames
+import numpy as np
+
+from curation.contract.errors import ModelError
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,42 @@ class ClipFacts:
     objects: tuple[ObjectFacts, ...]
 
 
+@dataclass(frozen=True)
+class PictureSampling:
+    """Which pictures a captioner wants: one in `every` frames, of at most `most_frames`, each `width` x `height` px."""
+
+    every: int
+    most_frames: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class CaptionRequest:
+    """What is to be captioned, small enough to be kept until a whole shard is asked at once.
+
+    Attributes:
+        facts: what was measured.
+        pictures: uint8 [N, h, w, 3] RGB, as the captioner's `sampling` asks; N is 0 when it asks for none.
+        frames: int64 [N], frame of each picture from where the caption begins.
+        fps: frames per second of the source.
+    """
+
+    facts: ClipFacts
+    pictures: np.ndarray
+    frames: np.ndarray
+    fps: float
+
+
 class Captioner(Protocol):
     name: str
     """Backend and revision, for the manifests."""
 
-    def caption(self, clip: ClipFrames, facts: ClipFacts) -> str:
-        """One line of plain text."""
+    @property
+    def sampling(self) -> PictureSampling | None:
+        """The pictures that it wants to see; None for none."""
+        ...
+
+    def captions(self, requests: Sequence[CaptionRequest]) -> list[str | ModelError]:
+        """One line of plain text for each request, in order; or why there is none, which costs that clip alone."""
         ...

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import zip_longest
 
-from curation.models.caption.protocol import ClipFacts, ObjectFacts
-from curation.video.media import ClipFrames
+from curation.contract.errors import ModelError
+from curation.models.caption.protocol import CaptionRequest, ClipFacts, ObjectFacts
 
 MOST_DESCRIBED = 3
 """More objects than this are counted, not described one by one."""
@@ -25,9 +25,13 @@ class TemplateCaptioner:
     """Needs no weights. Says nothing that was not measured, and an empty line when there are no objects."""
 
     name = "template-1"
+    sampling = None
 
-    def caption(self, clip: ClipFrames, facts: ClipFacts) -> str:
-        """One to five short sentences; see `Captioner.caption`."""
+    def captions(self, requests: Sequence[CaptionRequest]) -> list[str | ModelError]:
+        """See `Captioner`; one to five short sentences each."""
+        return [self._caption(request.facts) for request in requests]
+
+    def _caption(self, facts: ClipFacts) -> str:
         if not facts.objects:
             return ""
         objects = sorted(facts.objects, key=lambda item: item.area, reverse=True)

@@ -5,16 +5,21 @@ from typing import Literal
 from pydantic import Field
 
 from curation.contract.config import Config
+from curation.models.alternative import or_choose
 from curation.models.objects.motion import MotionConfig
+from curation.models.objects.panoptic import PanopticConfig
 from curation.models.objects.protocol import ObjectDetector
-from curation.models.planned import planned
+from curation.models.packages import require_package
 
 
 class ObjectsConfig(Config):
-    backend: Literal["motion", "oneformer"] = Field(
-        default="motion", description="motion: departure from a background that is still; no weights"
+    backend: Literal["motion", "panoptic"] = Field(
+        default="motion",
+        description="motion: departure from a background that is still, no weights; panoptic: OneFormer, Mask2Former "
+        "or EoMT, as the weights are",
     )
     motion: MotionConfig = MotionConfig()
+    panoptic: PanopticConfig = PanopticConfig()
 
 
 def build_detector(config: ObjectsConfig) -> ObjectDetector:
@@ -28,5 +33,9 @@ def build_detector(config: ObjectsConfig) -> ObjectDetector:
             from curation.models.objects.motion import MotionDetector
 
             return MotionDetector(config.motion)
-        case "oneformer":
-            raise planned("oneformer", "objects.detector.backend=motion")
+        case "panoptic":
+            from curation.models.objects.panoptic import PanopticDetector
+
+            with or_choose("objects.detector.backend=motion"):
+                require_package("panoptic", "transformers", "transformers")
+                return PanopticDetector(config.panoptic)

@@ -38,18 +38,18 @@ class ClassicalScorer:
 
     def scores(self, picture: np.ndarray) -> dict[str, float]:
         luma = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-        clarity = float(cv2.Laplacian(luma, cv2.CV_64F).var())
+        sharp = clarity(luma)
         return {
-            "clarity": clarity,
-            "classical_quality": self._quality(luma, clarity),
+            "clarity": sharp,
+            "classical_quality": self._quality(luma, sharp),
             "colourfulness": _colourfulness(picture),
             "edge_complexity": self._edges(luma),
         }
 
-    def _quality(self, luma: np.ndarray, clarity: float) -> float:
+    def _quality(self, luma: np.ndarray, sharp: float) -> float:
         contrast = min(1.0, float(luma.std()) / self.config.full_contrast)
         exposure = 1.0 - float(((luma <= _BLACK) | (luma >= _WHITE)).mean())
-        sharpness = clarity / (clarity + self.config.half_sharpness)
+        sharpness = sharp / (sharp + self.config.half_sharpness)
         return (contrast * exposure * sharpness) ** (1 / 3)
 
     def _edges(self, luma: np.ndarray) -> float:
@@ -58,6 +58,11 @@ class ClassicalScorer:
             luma, (_EDGE_SIDE, _EDGE_SIDE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         )
         return float((cv2.Canny(square, self.config.canny_low, self.config.canny_high) > 0).mean())
+
+
+def clarity(luma: np.ndarray) -> float:
+    """Variance of the Laplacian of uint8 [H, W] luma, level^2 (Pech-Pacheco et al. 2000)."""
+    return float(cv2.Laplacian(luma, cv2.CV_64F).var())
 
 
 def _colourfulness(picture: np.ndarray) -> float:

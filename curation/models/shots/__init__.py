@@ -5,8 +5,8 @@ from typing import Literal
 from pydantic import Field
 
 from curation.contract.config import Config
+from curation.models.alternative import or_choose
 from curation.models.packages import require_package
-from curation.models.planned import planned
 from curation.models.shots.autoshot import AutoShotConfig
 from curation.models.shots.protocol import ShotDetector
 from curation.models.shots.pyscenedetect import PySceneDetectConfig
@@ -16,7 +16,8 @@ from curation.models.shots.transnetv2 import TransNetV2Config
 class ShotConfig(Config):
     backend: Literal["transnetv2", "pyscenedetect", "autoshot"] = Field(
         default="transnetv2",
-        description="transnetv2: learned, cuts and gradual changes; pyscenedetect: faster, cuts and fades",
+        description="transnetv2: learned, cuts and gradual changes; pyscenedetect: faster, cuts and fades; "
+        "autoshot: the recipe's, weights by hand",
     )
     transnetv2: TransNetV2Config = TransNetV2Config()
     pyscenedetect: PySceneDetectConfig = PySceneDetectConfig()
@@ -42,4 +43,7 @@ def build_shot_detector(config: ShotConfig) -> ShotDetector:
             require_package("pyscenedetect", "scenedetect", "scenedetect-headless")
             return PySceneDetectDetector(config.pyscenedetect)
         case "autoshot":
-            raise planned("autoshot", "shots.backend=transnetv2")
+            from curation.models.shots.autoshot import AutoShotDetector
+
+            with or_choose("shots.backend=transnetv2"):
+                return AutoShotDetector(config.autoshot)

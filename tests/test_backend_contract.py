@@ -32,6 +32,15 @@ SIZES = [(6, 90, 121, 242, 180), (5, 64, 64, 64, 64), (1, 47, 80, 160, 94)]
 """Frames, working height and width, source width and height."""
 
 
+@pytest.fixture(autouse=True)
+def forget_stand_ins():
+    """What a test imported of them would count as installed in the next one."""
+    yield
+    for name, module in list(sys.modules.items()):
+        if str(STAND_INS) in str(getattr(module, "__file__", None) or getattr(module, "__path__", "")):
+            del sys.modules[name]
+
+
 @pytest.fixture(params=SIZES, ids=["odd", "square", "one frame"])
 def clip(request) -> ClipFrames:
     return make_clip(*request.param)

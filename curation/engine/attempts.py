@@ -41,6 +41,7 @@ def guarded(
         What `work` returns; None when it failed: one video must not cost the others of its shard.
     """
     started = time.perf_counter()
+    take_counts()  # what was counted before in this process is not this item's
     try:
         with attempt(run, pass_name, report.item_id, deadline_s):
             return work()

@@ -171,6 +171,21 @@ class TestMasks:
         nothing = np.zeros((clip.height, clip.width), bool)
         assert not build().propagate(clip, MaskPrompt(1, nothing, np.zeros((0, 2), np.float32))).any()
 
+    @pytest.mark.parametrize("step", [1, -1])
+    def test_two_that_meet_are_followed_to_the_end_and_never_share_a_pixel(self, build, clip, step):
+        frame = clip.length // 2
+        other = np.zeros((clip.height, clip.width), bool)
+        other[34:60, 50:80] = True
+        found = list(build().follow_two(clip, frame, (square(clip, frame), other), step))
+        assert [index for index, _, _ in found] == list(range(clip.length))[frame + step :: step] * (
+            0 <= frame + step < clip.length
+        )
+        for _, (one, two), touch in found:
+            assert (one.shape, two.shape) == ((clip.height, clip.width),) * 2
+            assert (one.dtype, two.dtype) == (np.dtype(bool),) * 2
+            assert isinstance(touch, bool)
+            assert not (one & two).any()
+
     def test_points_prompt_in_source_pixels(self, tiny_model):
         clip = make_clip(*SIZES[0])
         tracker = build_masks(MasksConfig(backend="sam2", sam2={"weights": str(tiny_model("sam2"))}))

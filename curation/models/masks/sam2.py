@@ -3,10 +3,11 @@
 Through transformers; never PyPI's sam2, a third party's upload that installs a `training` package over ours.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from pydantic import Field
 
@@ -19,6 +20,9 @@ from curation.video.media import ClipFrames
 
 _SESSION = "sam2 session"
 _OBJECT = 1
+_TWO = (1, 2)
+_TOUCH = np.ones((7, 7), np.uint8)  # px between two masks within which the objects touch
+_REMEDY = "set objects.masks.sam2.device=cpu, or give the worker a larger share of a GPU (engine.worker_gpus)"
 
 
 class Sam2Config(ModelConfig):
@@ -54,8 +58,7 @@ class Sam2Masks:
         if not prompt.mask.any() and not len(prompt.points):
             return masks
         model = self._loaded
-        remedy = "set objects.masks.sam2.device=cpu, or give the worker a larger share of a GPU (engine.worker_gpus)"
-        with working("sam2", model.device, remedy):
+        with working("sam2", model.device, _REMEDY):
             session = self._session(clip)
             session.reset_tracking_data()
             self._prompt(session, clip, prompt)
@@ -67,6 +70,38 @@ class Sam2Masks:
         for other in others:
             masks &= ~other
         return masks
+
+    def follow_two(
+        self, clip: ClipFrames, frame: int, masks: tuple[np.ndarray, np.ndarray], step: int
+    ) -> Iterator[tuple[int, tuple[np.ndarray, np.ndarray], bool]]:
+        """See MaskTracker. A pixel that both claim is the one's whose logit is higher."""
+        model = self._loaded
+        with working("sam2", model.device, _REMEDY):
+            session = self._session(clip)
+            session.reset_tracking_data()
+            prompts = list(masks)
+            model.processor.add_inputs_to_inference_session(
+                session, frame_idx=frame, obj_ids=list(_TWO), input_masks=prompts
+            )
+            outputs = model.model.propagate_in_video_iterator(session, frame, reverse=step < 0)
+        while True:
+            # A context for each frame: none of it may reach the caller, who works between two of them.
+            with working("sam2", model.device, _REMEDY):
+                output = next(outputs, None)
+                if output is None:
+                    return
+                one, two = self._of_two(clip, output)
+            if output.frame_idx != frame:  # the first is the prompt's own
+                touch = bool((cv2.dilate(one.astype(np.uint8), _TOUCH).view(bool) & two).any())
+                yield output.frame_idx, (one, two), touch
+
+    def _of_two(self, clip: ClipFrames, output: Any) -> tuple[np.ndarray, np.ndarray]:
+        """The masks of `_TWO`, bool [h, w] each, which do not overlap."""
+        logits = output.pred_masks.float()[[output.object_ids.index(number) for number in _TWO]]
+        size = [[clip.height, clip.width]]
+        both = self._loaded.processor.post_process_masks([logits], original_sizes=size, binarize=False)[0][:, 0]
+        one, two = (both > 0) & (both == both.amax(0))
+        return one.cpu().numpy(), (two & ~one).cpu().numpy()
 
     def sharpened(self, clip: ClipFrames, frame: int, mask: np.ndarray) -> np.ndarray:
         """See MaskTracker. The network's edges are as exact as it makes them."""

@@ -24,21 +24,18 @@ _CHUNK = 1 << 20
 
 
 def fetch(choices: Sequence[Choice], folder: Path | None = None, console: Console | None = None) -> int:
-    """Download what the backends of a config lack.
+    """Download what the backends of a config lack. A download that fails keeps none of the others from being made.
 
     Args:
         folder: where to; None for HF_HUB_CACHE, or where the hub's library keeps its files.
 
     Returns:
-        0; 1 when something has to be got by hand, which is said line by line.
-
-    Raises:
-        CurationError: a download failed.
+        0; 1 when something could not be fetched or has to be got by hand, which is said line by line.
     """
     console = console or Console(file=sys.stderr)
     if folder:
         os.environ["HF_HUB_CACHE"] = str(folder.expanduser().resolve())
-    by_hand = []
+    failed, by_hand = [], []
     for choice in choices:
         found = check(choice)
         if not found.problem:
@@ -46,26 +43,31 @@ def fetch(choices: Sequence[Choice], folder: Path | None = None, console: Consol
         settings = choice.config
         weights = settings.weights if isinstance(settings, ModelConfig) else ""
         terms = licence(choice)
-        if found.weights == "not here" and is_hub_name(weights):
-            assert isinstance(settings, ModelConfig)
-            console.print(f"{weights}: licence {terms.name}{'' if terms.commercial else ', NOT for commercial use'}")
-            _fetch_repository(settings, console)
-        elif found.weights == "not here" and is_url(weights):
-            console.print(f"{weights}: licence {terms.name}")
-            _fetch_file(weights, console)
+        try:
+            if found.weights == "not here" and is_hub_name(weights):
+                assert isinstance(settings, ModelConfig)
+                limit = "" if terms.commercial else ", NOT for commercial use"
+                console.print(f"{weights}: licence {terms.name}{limit}")
+                _fetch_repository(settings, console)
+            elif found.weights == "not here" and is_url(weights):
+                console.print(f"{weights}: licence {terms.name}")
+                _fetch_file(weights, console)
+        except CurationError as error:
+            failed.append(f"{error}")
+            continue
         if problem := check(choice).problem:
             by_hand.append(f"{choice.backend} {problem}")
     console.print(
         f"weights are in {hub_cache()}; on nodes without network set HF_HUB_CACHE={hub_cache()}", soft_wrap=True
     )
-    for line in by_hand:
-        console.print(f"still to be done by hand: {line}", soft_wrap=True, markup=False)
-    return 1 if by_hand else 0
+    for line in [*(f"error: {line}" for line in failed), *(f"still to be done by hand: {line}" for line in by_hand)]:
+        console.print(line, soft_wrap=True, markup=False)
+    return 1 if failed or by_hand else 0
 
 
 def _fetch_repository(settings: ModelConfig, console: Console) -> None:
     from huggingface_hub import HfApi, hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import HTTPError  # pyright: ignore[reportPrivateImportUsage]  (of the HTTP library that it uses)
 
     try:
         info = HfApi().model_info(settings.weights, revision=settings.revision, files_metadata=True)
@@ -76,7 +78,7 @@ def _fetch_repository(settings: ModelConfig, console: Console) -> None:
         for number, file in enumerate(files, start=1):
             console.print(f"  {number} of {len(files)}: {file.rfilename}, {_gib(file.size or 0)}")
             hf_hub_download(settings.weights, file.rfilename, revision=info.sha, cache_dir=hub_cache())
-    except (HfHubHTTPError, OSError, ValueError) as error:
+    except (HTTPError, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         wanted = f"{settings.weights} at revision {settings.revision or 'main'}"
         raise CurationError(f"cannot fetch {wanted}: {reason}; run it again to go on, or fetch it elsewhere") from error

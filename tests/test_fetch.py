@@ -99,6 +99,17 @@ def test_a_revision_that_the_hub_does_not_have(hub, tmp_path):
     assert "error: cannot fetch owner/tiny at revision 2222" in done.stderr
 
 
+def test_one_line_for_each_download_that_fails_and_the_others_are_made(tmp_path, hub):
+    code = Path(__file__).parent / "stand_ins" / "tapnet"
+    url = f"{hub}/files/weights.pt"
+    others = ("tracking.backend=tapir", f"tracking.tapir.code={code}", f"tracking.tapir.weights={url}")
+    done = fetch("http://127.0.0.1:9", tmp_path / "weights", *sam2(COMMIT), *others)  # nobody listens there
+    assert done.returncode == 1
+    assert f"error: cannot fetch owner/tiny at revision {COMMIT}: [Errno" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "weights.pt, 0.0 MiB" in done.stderr
+
+
 def test_a_file_at_an_address(hub, tmp_path, monkeypatch):
     code = Path(__file__).parent / "stand_ins" / "tapnet"
     url = f"{hub}/files/weights.pt"

@@ -90,9 +90,8 @@ class TestWhatIsMissing:
         (cache / "models--owner--name" / "refs" / "main").write_text(OTHER)
         config = MasksConfig(backend="sam2", sam2={"weights": "owner/name", "revision": None}).sam2
         assert find_weights("sam2", config).name == OTHER
-        assert (
-            sam2(weights="owner/name", revision=None).name == f"sam2 owner/name@unpinned config {config.fingerprint()}"
-        )
+        named = sam2(weights="owner/name", revision=None).name
+        assert named == f"sam2 owner/name@{OTHER} config {config.fingerprint()}", "manifests say which it was"
 
 
 def test_names_in_manifests_say_backend_weights_revision_and_config(tiny_model, cache):

@@ -90,14 +90,15 @@ def hub_cache() -> Path:
     return Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub")
 
 
-def provenance(backend: str, config: ModelConfig) -> str:
+def provenance(backend: str, config: ModelConfig, found: Path) -> str:
     """What manifests say of a value: backend, weights, revision and the hash of the backend's whole config.
 
-    `oneformer shi-labs/oneformer_coco_swin_large@3a26301 config 1c5e0b7f92ad`. Weights in a folder have no revision:
-    `@local`. Weights that nobody pinned: `@unpinned`.
+    `oneformer shi-labs/oneformer_coco_swin_large@3a26301 config 1c5e0b7f92ad`. The revision is that of the weights that
+    were found (`find_weights`), also where the config pins none. A folder of yours has none: `@local`; nor has a file
+    at an address: `@unpinned`.
     """
-    remote = is_hub_name(config.weights) or is_url(config.weights)
-    revision = (config.revision or "unpinned") if remote else "local"
+    elsewhere = "unpinned" if is_url(config.weights) else "local"
+    revision = found.name if is_hub_name(config.weights) else elsewhere  # snapshots/COMMIT
     return f"{backend} {config.weights}@{revision} config {config.fingerprint()}"
 
 

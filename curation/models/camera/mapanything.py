@@ -30,7 +30,7 @@ class MapAnythingCamera(PoseCamera):
         self._settings = config
         require_code("mapanything", "mapanything.models", config.code, REPOSITORY)
         self._folder = find_weights("mapanything", config)
-        self.name = provenance("mapanything", config)
+        self.name = provenance("mapanything", config, self._folder)
 
     def poses(self, pictures: np.ndarray) -> Poses:
         """See PoseCamera. It gives camera-to-world matrices."""

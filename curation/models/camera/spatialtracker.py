@@ -33,7 +33,7 @@ class SpatialTrackerCamera(PoseCamera):
         self._settings = config
         require_code("spatialtracker", _MODULE, config.code, REPOSITORY)
         self._folder = find_weights("spatialtracker", config)
-        self.name = provenance("spatialtracker", config)
+        self.name = provenance("spatialtracker", config, self._folder)
 
     def poses(self, pictures: np.ndarray) -> Poses:
         """See PoseCamera. It gives camera-to-world matrices."""

@@ -32,7 +32,7 @@ class VggtCamera(PoseCamera):
         self._settings = config
         require_code("vggt", "vggt.models.vggt", config.code, REPOSITORY)
         self._folder = find_weights("vggt", config)
-        self.name = provenance("vggt", config)
+        self.name = provenance("vggt", config, self._folder)
 
     def poses(self, pictures: np.ndarray) -> Poses:
         """See PoseCamera. It gives world-to-camera matrices."""

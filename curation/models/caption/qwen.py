@@ -36,7 +36,7 @@ class QwenCaptioner:
     def __init__(self, config: QwenConfig) -> None:
         self._config = config
         self._folder = find_weights("qwen", config)
-        self.name = provenance("qwen", config)
+        self.name = provenance("qwen", config, self._folder)
         self.sampling = config.sampling
 
     def captions(self, requests: Sequence[CaptionRequest]) -> list[str | ModelError]:

@@ -50,7 +50,7 @@ class Sam2Masks:
     def __init__(self, config: Sam2Config) -> None:
         self._config = config
         self._folder = find_weights("sam2", config)
-        self.name = provenance("sam2", config)
+        self.name = provenance("sam2", config, self._folder)
 
     def propagate(self, clip: ClipFrames, prompt: MaskPrompt, others: Sequence[np.ndarray] = ()) -> np.ndarray:
         """See MaskTracker. Prompted with the points if there are any (recipe), else with the mask."""

@@ -47,7 +47,7 @@ class PanopticDetector:
     def __init__(self, config: PanopticConfig) -> None:
         self._config = config
         self._folder = find_weights("panoptic", config)
-        self.name = provenance("panoptic", config)
+        self.name = provenance("panoptic", config, self._folder)
 
     def detect(self, clip: ClipFrames, frames: Sequence[int]) -> dict[int, list[Detection]]:
         """See ObjectDetector. The largest object comes first."""

@@ -40,7 +40,7 @@ class IcNet:
         self._config = config
         require_code("icnet", "ICNet", config.code, REPOSITORY)
         self._file = find_weights("icnet", config)
-        self.name = provenance("icnet", config)
+        self.name = provenance("icnet", config, self._file)
 
     def complexity(self, picture: np.ndarray) -> float:
         """0 (simple) to 1 for an RGB uint8 [H, W, 3] picture."""

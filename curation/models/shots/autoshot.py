@@ -46,7 +46,7 @@ class AutoShotDetector:
         require_code("autoshot", _MODULE, config.code, REPOSITORY)
         self._file = find_weights("autoshot", config)
         self.frame_size: tuple[int, int] = (48, 27)
-        self.name = provenance("autoshot", config)
+        self.name = provenance("autoshot", config, self._file)
 
     def start(self) -> "AutoShotPass":
         return AutoShotPass(self)

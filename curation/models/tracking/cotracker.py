@@ -45,7 +45,7 @@ class CoTracker:
         self._config = config
         require_code("cotracker3", "cotracker.predictor", config.code, REPOSITORY)
         self._folder = find_weights("cotracker3", config)
-        self.name = provenance("cotracker3", config)
+        self.name = provenance("cotracker3", config, self._folder)
 
     def track(
         self, clip: ClipFrames, queries: np.ndarray, masks: list[Masks | None] | None = None

@@ -45,7 +45,7 @@ class Tapir:
         self._config = config
         require_code("tapir", "tapnet.torch.tapir_model", config.code, REPOSITORY)
         self._file = find_weights("tapir", config)
-        self.name = provenance("tapir", config)
+        self.name = provenance("tapir", config, self._file)
 
     def track(
         self, clip: ClipFrames, queries: np.ndarray, masks: list[Masks | None] | None = None

@@ -39,7 +39,7 @@ class TapNext:
         self._config = config
         require_code("tapnext", "tapnet.tapnext.tapnext_torch", config.code, REPOSITORY)
         self._file = find_weights("tapnext", config)
-        self.name = provenance("tapnext", config)
+        self.name = provenance("tapnext", config, self._file)
 
     def track(
         self, clip: ClipFrames, queries: np.ndarray, masks: list[Masks | None] | None = None

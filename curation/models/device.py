@@ -1,6 +1,7 @@
 """Devices, precision and memory of networks, the same for every backend."""
 
 import gc
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
@@ -67,6 +68,7 @@ def loading(backend: str, source: object) -> Iterator[None]:
         ModelError: there is not enough memory.
     """
     count(LOADS + backend)
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # transformers draws bars into workers' logs else
     try:
         yield
     except BackendUnavailableError:

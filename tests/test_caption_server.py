@@ -134,6 +134,15 @@ def test_several_at_once_and_in_order(serve):
     assert len(seen) == 12
 
 
+def test_a_server_that_is_down_is_asked_once_a_clip_until_it_answers_again(serve):
+    url, seen = serve(lambda number, body: completion(GOOD) if number in (6, 8) else (500, b"overloaded"))
+    found = captions(url, count=6, concurrency=1, attempts=4, limit_s=5)
+    assert [isinstance(one, ModelError) for one in found] == [True, True, True, False, False, True]
+    assert "after 4 attempts" in str(found[0])
+    assert "after 1 attempt;" in str(found[1])
+    assert len(seen) == 4 + 1 + 1 + 1 + 2 + 4
+
+
 def test_500_is_asked_again_with_growing_pauses(serve):
     url, seen = serve(lambda number, body: completion(GOOD) if number == 3 else (500, b"overloaded"))
     assert captions(url, backoff_s=0.05, limit_s=5) == [GOOD]

@@ -68,6 +68,7 @@ class ServerCaptioner:
         self._config = config
         self.name = f"server {config.model} config {config.fingerprint()}"
         self.sampling = config.sampling
+        self._down = False  # the last clip that was given up got nothing in all of its attempts, and none has since
 
     def captions(self, requests: Sequence[CaptionRequest]) -> list[str | ModelError]:
         """See Captioner."""
@@ -76,19 +77,24 @@ class ServerCaptioner:
 
     def _caption(self, request: CaptionRequest) -> str | ModelError:
         body = json.dumps(self._question(request)).encode()
-        reason, wait = "", self._config.backoff_s
-        for attempt in range(1, self._config.attempts + 1):
+        reason, wait, made = "", self._config.backoff_s, 0
+        while True:
             try:
-                return self._attempt(body)
+                caption = self._attempt(body)
+                self._down = False
+                return caption
             except ModelError as error:
                 return error
             except _TryAgainError as error:
-                reason = str(error)
-                if attempt < self._config.attempts:
-                    count("caption attempts repeated")
-                    time.sleep(min(max(wait, error.wait_s), _LONGEST_WAIT_S))
-                    wait *= 2
-        tries = f"{self._config.attempts} attempts"
+                reason, made = str(error), made + 1
+                # A server that is down would cost every clip all of its pauses: then one attempt each looks for it.
+                if made >= self._config.attempts or self._down:
+                    break
+                count("caption attempts repeated")
+                time.sleep(min(max(wait, error.wait_s), _LONGEST_WAIT_S))
+                wait *= 2
+        self._down = True
+        tries = f"{made} attempt{'s' * (made > 1)}"
         return ModelError(f"caption server {self._config.url}: no caption after {tries}; the last: {reason}")
 
     def _attempt(self, body: bytes) -> str:

@@ -1,5 +1,8 @@
 """The web page, as a person meets it: a real server and a real browser, on the tiny model."""
 
+import contextlib
+import http.client
+import os
 import re
 import shutil
 import subprocess
@@ -23,7 +26,12 @@ needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; o
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [sys.executable, "-m", "inference", "app", "--port", "0", "--model", "tiny-wan"]
     log = tmp_path_factory.mktemp("app") / "log"
-    with log.open("w") as said, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True) as process:
+    temporary = tmp_path_factory.mktemp("temporary")
+    environment = os.environ | {"TMPDIR": str(temporary)}
+    with (
+        log.open("w") as said,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True, env=environment) as process,
+    ):
         assert process.stdout is not None
         line = process.stdout.readline()
         found = re.search(r"http://127\.0\.0\.1:\d+", line)
@@ -32,6 +40,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             pytest.fail(f"the page did not start: {line}{log.read_text()}")
         yield found[0]
         process.terminate()
+        process.wait(60)
+    assert not list(temporary.glob("frame-in-out-*")), "what people gave it was left behind"
 
 
 @pytest.fixture(scope="module")
@@ -138,15 +148,88 @@ def test_bad_input_is_a_message_and_the_server_lives(page: Page, picture: Path, 
     expect(page.locator("[data-part=empty]")).to_be_hidden()
     page.click("#generate")
     expect(page.locator("#status")).to_contain_text("trajector")
+    page.wait_for_timeout(1500)
+    expect(page.locator("#status")).to_contain_text("trajector", timeout=1)  # and it stays
+    expect(page.locator("#generate")).to_be_enabled()
 
 
 @needs_browser
-def test_nothing_sticks_out_on_a_phone(browser: Browser, server: str) -> None:
-    phone = browser.new_page(viewport={"width": 390, "height": 844})
+def test_points_times_objects_and_keys(page: Page, picture: Path) -> None:
+    page.set_input_files("[data-part=picture-file]", picture)
+    expect(page.locator("[data-part=empty]")).to_be_hidden()
+    page.click("[data-mode=draw]")
+    _drag(page, (0.02, 0.4), (0.6, 0.5))  # from outside of the canvas
+    page.locator("[data-key=end-0-0]").press("ArrowLeft")
+    page.locator("[data-key=start-0-0]").press("ArrowRight")
+    expect(page.locator(".fio-times")).to_have_text("0.0 – 1.3 s")  # a fortieth of 1.33 s each
+    for _ in range(5):
+        page.locator("[data-key=start-0-0]").press("ArrowRight")
+    expect(page.locator(".fio-times")).to_have_text("0.2 – 1.3 s")
+    page.click("[data-key=pace-0-0]")
+    expect(page.locator("[data-key=pace-0-0]")).to_have_text("as drawn")
+
+    page.click("[data-do=object]")
+    stage = page.locator("canvas[data-part=stage]")
+    stage.click(position={"x": 200, "y": 200})
+    expect(page.locator("[data-key=line-1-0]")).to_have_text("Point 1")
+    stage.focus()
+    for key in ("Space", "ArrowRight", "ArrowRight", "Space", "ArrowDown", "Space", "Enter"):
+        stage.press(key)
+    expect(page.locator("[data-key=line-1-1]")).to_have_text("Line 2")
+    colours = page.locator(".fio-swatch").evaluate_all("all => all.map(one => getComputedStyle(one).backgroundColor)")
+    assert colours == ["rgb(255, 0, 0)", "rgb(255, 255, 0)"]
+    page.keyboard.press("Control+z")
+    expect(page.locator("[data-key=line-1-1]")).to_have_count(0)
+
+    page.click("#preview")
+    expect(page.locator("#first img")).to_be_visible()
+    assert page.locator("#first img").evaluate("image => [image.naturalWidth, image.naturalHeight]") == [192, 128]
+
+
+@needs_browser
+def test_a_generation_is_cancelled_and_an_earlier_one_is_edited_again(page: Page) -> None:
+    page.click(".fio-example:nth-child(3)")
+    expect(page.locator("[data-key^=line-]")).to_have_count(4)
+    expect(page.locator(".fio-thumb")).to_have_attribute("style", re.compile("data:image"))
+    page.get_by_label("Steps").fill("900")
+    page.click("#generate")
+    expect(page.locator("#status")).to_contain_text(re.compile("Step [1-9]"))
+    page.click("#cancel")
+    expect(page.locator("#status")).to_contain_text("Stopped after")
+
+    page.get_by_label("Steps").fill("2")
+    page.click("#generate")
+    expect(page.locator("#status")).to_contain_text("Done")
+    page.click("[data-do=object]")
+    page.click(".fio-card:first-of-type [aria-label='Remove boat']")
+    expect(page.locator("[data-key^=line-]")).to_have_count(1)
+    page.get_by_role("tab", name="Runs").click()
+    page.click("#gallery button")
+    page.click("#again")
+    expect(page.locator("[data-key^=line-]")).to_have_count(4)
+
+
+@needs_browser
+def test_a_phone_draws_by_touch_and_nothing_sticks_out(browser: Browser, server: str) -> None:
+    phone = browser.new_page(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    phone.set_default_timeout(60_000)
     phone.goto(server)
-    phone.click(".fio-example:nth-child(4)", timeout=60_000)
-    expect(phone.locator("[data-key^=line-]").first).to_be_visible(timeout=60_000)
-    assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+    phone.tap(".fio-example:nth-child(4)")
+    expect(phone.locator("[data-key^=line-]")).to_have_count(2)
+    phone.tap("canvas[data-part=stage]")
+    expect(phone.locator("[data-key^=line-]")).to_have_count(3)
+    box = phone.locator("canvas[data-part=stage]").bounding_box()
+    assert box is not None
+    touch = phone.context.new_cdp_session(phone)
+    for kind, share in (("touchStart", 0.3), ("touchMove", 0.5), ("touchMove", 0.7), ("touchEnd", None)):
+        x, y = box["x"] + (share or 0) * box["width"], box["y"] + 0.3 * box["height"]
+        points = [{"x": x, "y": y}] if share else []
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    expect(phone.locator("[data-key^=line-]")).to_have_count(4)
+    expect(phone.locator("[data-key=line-0-2]")).to_have_text("Line 3")
+    for tab in ("Model input", "Runs", "Result"):
+        phone.get_by_role("tab", name=tab).tap()
+        assert phone.evaluate("document.documentElement.scrollWidth") <= 390, tab
     phone.close()
 
 
@@ -161,3 +244,34 @@ def test_files_outside_the_page_are_not_served(server: str, route: str, path: st
     with refused.value as answer:
         assert answer.code in (400, 403, 404, 405, 422)
         assert b"root:" not in answer.read()
+
+
+@pytest.mark.parametrize("path", ["/gradio_api/file=https://example.org/", "/gradio_api/proxy=https://example.org/"])
+def test_nothing_is_fetched_from_elsewhere_for_a_caller(server: str, path: str) -> None:
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(server + path, timeout=10)
+    with refused.value as answer:
+        assert answer.code == 403
+
+
+def test_uploads_have_a_limit(server: str) -> None:
+    """Told by its header, a body that is too large is not even read; one without a length is cut off."""
+    host = server.removeprefix("http://")
+    for claim in ({"Content-Length": "99000000"}, {"Transfer-Encoding": "chunked"}):
+        with contextlib.closing(http.client.HTTPConnection(host, timeout=30)) as connection:
+            connection.putrequest("POST", "/gradio_api/upload")
+            connection.putheader("Content-Type", "multipart/form-data; boundary=x")
+            for name, value in claim.items():
+                connection.putheader(name, value)
+            connection.endheaders()
+            try:
+                if "Transfer-Encoding" in claim:
+                    head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+                    for chunk in (head, *[bytes(1 << 20)] * 60):
+                        connection.send(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+                assert connection.getresponse().status >= 400
+            except (BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected):
+                pass  # hung up in the middle of it
+    with urllib.request.urlopen(server, timeout=30) as answer:
+        assert answer.status == 200
+        assert "default-src 'self'" in answer.headers["Content-Security-Policy"]

@@ -1,5 +1,6 @@
 """What the page does when something is pressed. Messages are for people; whatever a person wrote is escaped."""
 
+import contextlib
 import html
 import itertools
 import logging
@@ -40,10 +41,10 @@ class Actions:
 
     # --- opening, settings
 
-    def open(self) -> tuple[str, Update]:
-        """A page was opened: (token, editor)."""
+    def open(self) -> list[Update]:
+        """A page was opened: (token, editor, then the buttons that wait for it)."""
         token = self.sessions.start()
-        return token, gr.update(token=token)
+        return [token, gr.update(token=token), *[gr.update(interactive=True)] * 4]
 
     def choose_model(self, model: str, fps: float) -> list[Update]:
         """(status, editor, canvas, steps, guidance, frames) as the model was trained."""
@@ -183,16 +184,19 @@ class Actions:
 
     def run(self, token: str, request: Request | None) -> Iterator[list[Update]]:
         """(status, tabs, generate, cancel, then what `_show_run` gives), again and again while it works."""
-        if request is None:
-            return
         nothing = [gr.skip()] * (1 + _SHOWN)
+        if request is None:
+            yield [gr.skip()] * 4 + nothing  # without any yield Gradio empties all of them, the message too
+            return
         try:
             session = self.sessions.get(token)
             job = Job(request, self.models, session.stop)
             for now in job.progress():
                 text = f"Step {now.done} of {now.steps}" if now.steps else f"Loading {request.model}, first step"
+                if now.stopping:
+                    text += ", then stopping"
                 bar = progress_bar(f"{text} · {now.seconds:.0f} s", now.done, now.steps)
-                yield [bar, gr.skip(), *_buttons(running=True), *nothing]
+                yield [bar, gr.skip(), *_buttons(running=True, stopping=now.stopping), *nothing]
             run = keep_run(job.result(), session)
         except GenerationCancelledError as error:
             yield [message(f"{error}".capitalize(), "good"), gr.skip(), *_buttons(running=False), *nothing]
@@ -206,17 +210,15 @@ class Actions:
             yield [text, gr.skip(), *_buttons(running=False), *nothing]
             return
         number = len(session.runs) - 1
-        gallery = [(str(item.poster), f"{k + 1}: {item.note}") for k, item in enumerate(session.runs)]
+        gallery = [(str(item.poster), f"{k + 1} · seed {item.request.seed}") for k, item in enumerate(session.runs)]
         done = message(f"Done: {run.note}", "good")
         yield [done, gr.update(selected="result"), *_buttons(running=False), gallery, *_show_run(run, number)]
 
     def cancel(self, token: str) -> Update:
-        """Stop what is generated, or waits to be: (status)."""
-        try:
+        """Stop what is generated, or waits to be: (cancel button). `run` says what came of it."""
+        with contextlib.suppress(UsageError):  # of a page that is not open any more, there is nothing to stop
             self.sessions.get(token).stop.set()
-        except UsageError as error:
-            return message(self.sessions.told(error))
-        return progress_bar("Stopping after this step", 0, 0)
+        return gr.update(interactive=False)
 
     def show_run(self, token: str, event: gr.SelectData) -> list[Update]:
         """An earlier run was chosen in the gallery: (tabs, then what `_show_run` gives)."""
@@ -288,5 +290,5 @@ def _elsewhere(model: str) -> str:
     )
 
 
-def _buttons(running: bool) -> list[Update]:
-    return [gr.update(interactive=not running), gr.update(interactive=running)]
+def _buttons(running: bool, stopping: bool = False) -> list[Update]:
+    return [gr.update(interactive=not running), gr.update(interactive=running and not stopping)]

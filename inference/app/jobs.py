@@ -19,11 +19,13 @@ class Progress:
 
     Attributes:
         done, steps: denoising steps; steps is 0 while the model loads.
+        stopping: somebody said stop; the step under way is finished first.
         seconds: since the job began.
     """
 
     done: int
     steps: int
+    stopping: bool
     seconds: float
 
 
@@ -38,7 +40,7 @@ class Job:
         self._request = request
         self._models = models
         self._stop = stop
-        self._steps = (0, 0)
+        self._steps: tuple[int, int] = (0, 0)
         self._made: Generation | None = None
         self._failed: Exception | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -47,11 +49,12 @@ class Job:
         """How far it is, whenever that has changed. When nobody listens any more (a closed page), it stops."""
         started = time.monotonic()
         self._thread.start()
-        shown: tuple[int, int] | None = None
+        shown: tuple[int, int, bool] | None = None
         try:
             while self._thread.is_alive():
-                if self._steps != shown:
-                    shown = self._steps
+                now = (*self._steps, self._stop.is_set())
+                if now != shown:
+                    shown = now
                     yield Progress(*shown, time.monotonic() - started)
                 self._thread.join(_LOOK_EVERY_S)
         finally:

@@ -79,13 +79,19 @@ def make_page(sessions: Sessions, models: ModelsHere, max_bytes: int) -> gr.Bloc
                 settings = _settings(models, spec)
                 status = gr.HTML("", elem_id="status", apply_default_css=False)
                 with gr.Row(elem_classes="buttons"):
-                    generate = gr.Button("Generate", variant="primary", elem_id="generate")
-                    cancel = gr.Button("Cancel", variant="stop", interactive=False, elem_id="cancel")
-                preview = gr.Button("Show what the model will see", elem_id="preview")
+                    generate = gr.Button(
+                        "Generate", variant="primary", interactive=False, elem_id="generate", min_width=120
+                    )
+                    cancel = gr.Button("Cancel", variant="stop", interactive=False, elem_id="cancel", min_width=120)
+                preview = gr.Button("Show what the model will see", interactive=False, elem_id="preview")
                 with gr.Row(elem_classes="buttons"):
-                    download = gr.Button("Download request", elem_id="download")
+                    download = gr.Button("Download request", interactive=False, elem_id="download", min_width=120)
                     upload = gr.UploadButton(
-                        "Load request", file_types=[".zip", ".yaml", ".yml", ".json"], elem_id="load"
+                        "Load request",
+                        file_types=[".zip", ".yaml", ".yml", ".json"],
+                        interactive=False,
+                        elem_id="load",
+                        min_width=120,
                     )
                 file = gr.DownloadButton("request.zip", visible="hidden", elem_id="request-file")
         results = _results()
@@ -100,7 +106,7 @@ def make_page(sessions: Sessions, models: ModelsHere, max_bytes: int) -> gr.Bloc
             "concurrency_id": "light",
         }
 
-        page.load(actions.open, outputs=[token, editor], **quick)
+        page.load(actions.open, outputs=[token, editor, generate, preview, download, upload], **quick)
         editor.example(actions.load_example, [token, settings.model], loaded, **light)
         upload.upload(actions.load_file, [token, upload], loaded, **light)
         results.again.click(actions.load_run, [token, results.shown], loaded, **light)
@@ -130,7 +136,7 @@ def make_page(sessions: Sessions, models: ModelsHere, max_bytes: int) -> gr.Bloc
             concurrency_limit=1,
             concurrency_id="generate",
         )
-        cancel.click(actions.cancel, token, status, **quick)
+        cancel.click(actions.cancel, token, cancel, **quick)
         results.gallery.select(actions.show_run, token, [results.tabs, *results.run], **quick)
     return page
 
@@ -208,10 +214,10 @@ def _results() -> _Results:
                 )
             with gr.Row(elem_classes="buttons"):
                 files = [
-                    gr.DownloadButton(name, interactive=False, size="sm")
+                    gr.DownloadButton(name, interactive=False, size="sm", min_width=120)
                     for name in ("Save canvas", "Save crop", "Save its request")
                 ]
-                again = gr.Button("Edit this one", size="sm", elem_id="again")
+                again = gr.Button("Edit this one", size="sm", elem_id="again", min_width=120)
         with gr.Tab("Model input", id="seen"):
             gr.HTML(
                 "<p class='note'>Exactly these pixels, and the prompt. Black is for the model to fill; without an ID "
@@ -240,8 +246,10 @@ def _results() -> _Results:
                     object_fit="contain",
                 )
         with gr.Tab("Runs", id="earlier"):
+            gr.HTML("<p class='note'>What you made since you opened the page; choose one to see it again.</p>")
             gallery = gr.Gallery(
-                label="This session's videos; choose one to see it again",
+                label="Earlier runs",
+                show_label=False,
                 columns=4,
                 height="auto",
                 allow_preview=False,

@@ -1,6 +1,7 @@
 """Serving the page: on this machine only unless asked, in a folder of its own, with limits, calling no other host."""
 
 import os
+import signal
 import socket
 import tempfile
 from pathlib import Path
@@ -35,6 +36,7 @@ def serve(model: str | None, config: LoadConfig, host: str, port: int) -> None:
         UsageError: there is no such model, or the address cannot be listened on.
     """
     models = models_here(model, config)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends it as Ctrl-C does: what it wrote is deleted
     with tempfile.TemporaryDirectory(prefix="frame-in-out-") as folder:
         served = Path(folder) / "served"
         served.mkdir()

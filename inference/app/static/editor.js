@@ -24,6 +24,11 @@ class Editor {
     this.connectPlayer();
     this.showExamples(props.examples);
     watch("reply", () => this.receive(props.reply));
+    // The server opens a session when the page has loaded; who is faster waits for it.
+    this.session = new Promise((opened) => {
+      watch("token", () => opened(props.token));
+      if (props.token) opened(props.token);
+    });
     this.setMode("place");
     this.changed();
     this.stage.layout();
@@ -228,7 +233,7 @@ class Editor {
 
   // What the server answers, or null after an error, which is said.
   async ask(name, payload) {
-    const reply = await this.server[name]({ token: this.props.token, ...payload });
+    const reply = await this.server[name]({ token: await this.session, ...payload });
     if (reply && !reply.error) return reply;
     this.say(reply?.error ?? "The server did not answer; see whether it still runs.", true);
     return null;
@@ -263,7 +268,7 @@ class Editor {
 
   showExamples(examples) {
     this.part("examples").replaceChildren(...examples.map((example, index) => make("button", {
-      type: "button", class: "fio-example", onclick: () => this.trigger("example", { index }),
+      type: "button", class: "fio-example", onclick: () => this.session.then(() => this.trigger("example", { index })),
     },
     make("img", { src: example.url, alt: "", width: 96, height: 64 }),
     make("span", {}, make("b", {}, example.title), make("small", {}, example.shows)))));

@@ -29,6 +29,9 @@ def run(
     config: ConfigOption = None,
     set_: SetOption = None,
     refit: Annotated[bool, typer.Option(help="Fit rank thresholds anew instead of reusing the stored ones.")] = False,
+    max_failed: Annotated[
+        str | None, typer.Option(metavar="SHARE", help="Stop when more fail: 5% of the videos, or a number of them.")
+    ] = None,
     verbose: VerboseOption = False,
 ) -> None:
     """The whole pipeline. Run it again to resume, to add files, or to apply another config."""
@@ -36,7 +39,8 @@ def run(
     from curation.config import load_config
     from curation.engine.run import run_curation
 
-    run_curation(input, output, load_config(preset, config, set_ or []), refit=refit)
+    overrides = [*(set_ or []), *([f"engine.max_failed='{max_failed}'"] if max_failed else [])]
+    run_curation(input, output, load_config(preset, config, overrides), refit=refit)
 
 
 @app.command()

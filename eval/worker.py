@@ -11,6 +11,7 @@ from curation.contract.ids import digest
 from curation.contract.manifest import RunFolder
 from curation.contract.tables import Tables, table
 from curation.engine.attempts import guarded
+from curation.engine.bounds import Bounds
 from curation.engine.committer import commit_shard
 from curation.engine.shards import Item, ItemReport, Shard, ShardReport, ShardWorker
 from eval.backends import build_backends
@@ -60,9 +61,9 @@ class Evaluator:
 
     def _item(self, item: Item, report: ItemReport) -> Tables:
         generation: dict[str, Any] = json.loads(item.payload)
-        deadline_s = self.config.engine.item_deadline_s if self.config.engine.name == "ray" else None
+        deadline = Bounds(self.config.engine.item_deadline_s) if self.config.engine.name == "ray" else Bounds()
         started = time.monotonic()
-        made = guarded(self.output, PASS, report, deadline_s, lambda: self._score(generation))
+        made = guarded(self.output, PASS, report, deadline, lambda: self._score(generation))
         made = made or {SCORES: [{"error": " ".join(str(report.detail).split())}], FEATURES: []}
         known = {"sample_id": item.item_id}
         about = known | {"run": generation["run"], "video_uri": generation["video_uri"]}

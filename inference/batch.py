@@ -18,6 +18,7 @@ from curation.contract.manifest import RunFolder, open_run
 from curation.contract.tables import table
 from curation.engine import inline, ray_data
 from curation.engine.attempts import guarded
+from curation.engine.bounds import Bounds
 from curation.engine.progress import progress
 from curation.engine.shards import Item, ItemReport, Shard, ShardReport, ShardWorker, make_shards
 from curation.stages.stage import Resources
@@ -155,7 +156,7 @@ class SampleGenerator:
                 "seed": seed,
                 "fingerprint": self.spec.fingerprint,
             }
-            made = guarded(self.output, _PASS, report, None, lambda row=row: self._generate(row))
+            made = guarded(self.output, _PASS, report, Bounds(), lambda row=row: self._generate(row))
             row |= made or {"error": report.detail}
             self.output.write_shard(GENERATIONS, shard.name, table(GENERATIONS, [row], SCHEMA))
             reports.append(report)

@@ -1,15 +1,23 @@
 """Shards, ledger and attempts: what makes a run resumable."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 
 from curation.contract.errors import VideoError
 from curation.contract.manifest import RunFolder
 from curation.contract.tables import table
-from curation.engine.attempts import attempt
+from curation.engine.attempts import attempt, take_suspects
+from curation.engine.bounds import Bounds
 from curation.engine.committer import commit_shard
 from curation.engine.ledger import Ledger
 from curation.engine.shards import Item, ItemReport, Shard, ShardReport, make_shards
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def items(count: int) -> list[Item]:
@@ -18,8 +26,9 @@ def items(count: int) -> list[Item]:
 
 def test_few_items_get_a_shard_each_and_many_do_not_become_many_files():
     assert [len(shard.items) for shard in make_shards("analyse", items(18), None)] == [1] * 18
-    assert len(make_shards("analyse", items(5_000), None)) < 300
-    assert max(len(shard.items) for shard in make_shards("analyse", items(40_000), None)) == 64
+    # Enough that a hundred workers that die with the driver take less than a tenth along, and no file per video.
+    assert 1_000 < len(make_shards("analyse", items(5_000), None)) < 1_500
+    assert max(len(shard.items) for shard in make_shards("analyse", items(100_000), None)) == 64
 
 
 def test_shard_names_depend_on_what_is_in_them():
@@ -71,14 +80,64 @@ def test_nothing_half_written_is_visible(tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "run" / "videos").iterdir()] == ["a.parquet"]
 
 
-def test_an_item_that_crashed_its_worker_twice_is_not_tried_again(tmp_path):
+def crash_over(run: RunFolder, item_id: str, bounds: Bounds, work: str) -> None:
+    """A process that dies over an item."""
+    program = (
+        "import sys, time, os, signal\n"
+        "from curation.contract.manifest import RunFolder\n"
+        "from curation.engine.attempts import attempt\n"
+        "from curation.engine.bounds import Bounds\n"
+        f"with attempt(RunFolder(sys.argv[1]), 'analyse', {item_id!r}, {bounds!r}):\n"
+        f"    {work}\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, run.uri], cwd=ROOT, check=False, stderr=subprocess.PIPE)
+    assert done.returncode != 0
+    assert run.exists(f"ledger/attempts/analyse-{item_id}"), done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("work", "bounds", "limit", "said"),
+    [
+        ("os.kill(os.getpid(), signal.SIGSEGV)", Bounds(session="s"), 5, "crashed 5 times"),
+        ("time.sleep(60)", Bounds(deadline_s=0.3, session="s"), 2, "hung 2 times"),
+        (
+            "held = bytearray(400 << 20); time.sleep(60)",
+            Bounds(memory_bytes=350 << 20, session="s"),
+            2,
+            "too much memory",
+        ),
+    ],
+)
+def test_what_takes_its_worker_down_is_quarantined(work, bounds, limit, said, tmp_path):
     run = RunFolder(tmp_path / "run")
-    run.write_bytes("ledger/attempts/analyse-a", b"2")
-    with pytest.raises(VideoError, match="2 times"), attempt(run, "analyse", "a", None):
+    for _ in range(limit):
+        crash_over(run, "a", bounds, work)
+    with pytest.raises(VideoError, match=said), attempt(run, "analyse", "a", bounds):
         pytest.fail("must not run")
-    with attempt(run, "analyse", "b", None):
-        assert run.read_bytes("ledger/attempts/analyse-b") == b"1"
+    assert not run.exists("ledger/attempts/analyse-a")
+    with attempt(run, "analyse", "b", bounds):
+        assert run.exists("ledger/attempts/analyse-b")
     assert not run.exists("ledger/attempts/analyse-b")
+
+
+def test_whoever_dies_with_its_run_is_not_blamed(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    for session in "abcdefg":
+        crash_over(run, "a", Bounds(session=session), "os.kill(os.getpid(), signal.SIGKILL)")
+    with attempt(run, "analyse", "a", Bounds(session="h")):
+        pass
+
+
+def test_a_suspect_is_retried_apart_from_its_shard(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    bounds = Bounds(session="s")
+    crash_over(run, "v00001", bounds, "os._exit(1)")
+    for _ in range(2):  # looking at it twice is no second crash
+        mates, suspects = take_suspects(run, "analyse", items(3), bounds)
+        assert [item.item_id for item in mates] == ["v00000", "v00002"]
+        assert [item.item_id for item in suspects] == ["v00001"]
+    assert json.loads(run.read_bytes("ledger/attempts/analyse-v00001"))["causes"] == ["crashed"]
+    assert take_suspects(run, "analyse", suspects, bounds) == (suspects, [])
 
 
 def test_empty_manifests_have_their_schema(tmp_path):

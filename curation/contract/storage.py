@@ -77,3 +77,9 @@ def patiently(work: Callable[[], T], name: str) -> T:
             logger.warning("%s: %s; trying again in %g s", name, " ".join(str(error).split()), wait)
         time.sleep(wait)
         wait = min(2 * wait, _LONGEST_WAIT_S)
+
+
+def cannot_go_on(error: OSError) -> str:
+    """What to tell a person when a run folder cannot be read or written."""
+    reason = " ".join(str(error).split())
+    return f"the run folder cannot be used: {reason}. What is committed stays; put that right and run again"

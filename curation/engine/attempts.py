@@ -1,34 +1,50 @@
-"""Quarantine for items that kill their worker: a crash in native code, out of memory, a hang.
+"""Quarantine for items that take down their worker: a crash in native code, out of memory, a hang.
 
-Before an item, a tiny counter on the run's storage is bumped; afterwards it is removed. An item whose counter already
-stands at the limit has taken down its worker that often and is not tried again. A hang becomes a crash by a C-level
-watchdog that works while the interpreter is stuck in native code.
+Before an item, a note is written to the run's storage; afterwards it is removed. A note that is still there tells of a
+worker that died over the item. It is then worked on apart from its shard, so that others are not done again because of
+it, and not at all once it has shown that the fault is its own. A thread beside the work ends a process that takes too
+long or too much memory, and writes down why; a watchdog in C does so where the interpreter is stuck in native code.
 """
 
 import faulthandler
+import json
+import logging
+import math
 import os
 import platform
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from curation.contract.errors import BackendUnavailableError, ModelError, VideoError
+import psutil
+
+from curation.contract.errors import BackendUnavailableError, ModelError, StorageError, VideoError
 from curation.contract.manifest import RunFolder
+from curation.engine.bounds import Bounds
 from curation.engine.config import OnError
-from curation.engine.shards import ItemReport
+from curation.engine.shards import Item, ItemReport
 from curation.models.usage import take_counts
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-LIMIT = 2
+# What only the item itself can cause, a hang or too much memory, is believed the second time. A worker that was killed
+# may have been so by anything (another program's memory, a node that went), so that takes more.
+_LIMITS = {"hung": 2, "took too much memory": 2, "crashed": 5}
+_FOLDER = "ledger/attempts"
+_SETTLED = "settled"  # in place of a session: the causes are complete
+_LOOK_S = 0.2
+_GRACE_S = 30.0  # for the thread to act before the watchdog in C, which cannot say why
 
 
 def guarded(
     run: RunFolder,
     pass_name: str,
     report: ItemReport,
-    deadline_s: float | None,
+    bounds: Bounds,
     work: Callable[[], T],
     on_error: OnError = "drop",
 ) -> T | None:
@@ -43,13 +59,15 @@ def guarded(
     started = time.perf_counter()
     take_counts()  # what was counted before in this process is not this item's
     try:
-        with attempt(run, pass_name, report.item_id, deadline_s):
+        with attempt(run, pass_name, report.item_id, bounds):
             return work()
     except VideoError as error:
         report.state, report.detail = "failed", str(error)
     except ModelError as error:
         report.state, report.detail = "failed", str(error)
         note_model_error(report, error, on_error)
+    except StorageError as error:
+        report.state, report.detail = "unfinished", str(error)
     except BackendUnavailableError as error:  # no item can be done without it
         report.state = "failed"
         report.detail = report.stop = str(error)
@@ -75,26 +93,82 @@ def add_counts(report: ItemReport) -> None:
         report.counts[what] = report.counts.get(what, 0) + amount
 
 
+def take_suspects(
+    run: RunFolder, pass_name: str, items: Sequence[Item], bounds: Bounds
+) -> tuple[list[Item], list[Item]]:
+    """Items to work on now, and those that may have taken down the worker before and are to be retried on their own."""
+    if len(items) == 1:
+        return list(items), []
+    notes = set(run.files(_FOLDER, ""))
+    suspects = [item for item in items if not item.settled and _note_name(pass_name, item.item_id) in notes]
+    for item in suspects:
+        name = _note_name(pass_name, item.item_id)
+        _write_note(run, name, _earlier_causes(run, name, bounds.session), _SETTLED)
+    return [item for item in items if item not in suspects], suspects
+
+
 @contextmanager
-def attempt(run: RunFolder, pass_name: str, item_id: str, deadline_s: float | None) -> Iterator[None]:
+def attempt(run: RunFolder, pass_name: str, item_id: str, bounds: Bounds) -> Iterator[None]:
     """Guard the work on one item.
 
-    Args:
-        deadline_s: kill this process when the item takes longer; None where the process is not ours to kill.
-
     Raises:
-        VideoError: the item has crashed its worker LIMIT times already.
+        VideoError: the item has taken down its worker too often.
     """
-    counter = f"ledger/attempts/{pass_name}-{item_id}"
-    tried = int(run.read_bytes(counter)) if run.exists(counter) else 0
-    if tried >= LIMIT:
-        run.delete(counter)
-        raise VideoError(f"crashed its worker or hung {tried} times in the {pass_name} pass; not tried again")
-    run.write_bytes(counter, str(tried + 1).encode())
-    if deadline_s is not None:
-        faulthandler.dump_traceback_later(deadline_s, exit=True)
+    name = _note_name(pass_name, item_id)
+    causes = _earlier_causes(run, name, bounds.session)
+    for cause, limit in _LIMITS.items():
+        if causes.count(cause) >= limit:
+            run.delete(name)
+            raise VideoError(f"its worker {cause} {limit} times in the {pass_name} pass; not tried again")
+    _write_note(run, name, causes, bounds.session)
+    if bounds.deadline_s is not None:
+        faulthandler.dump_traceback_later(bounds.deadline_s + _GRACE_S, exit=True)
+    try:
+        with _bounded(run, name, causes, bounds):
+            yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+        run.delete(name)
+
+
+def _note_name(pass_name: str, item_id: str) -> str:
+    return f"{_FOLDER}/{pass_name}-{item_id}"
+
+
+def _write_note(run: RunFolder, name: str, causes: list[str], session: str) -> None:
+    run.write_bytes(name, json.dumps({"causes": causes, "session": session, "started": time.time()}).encode())
+
+
+def _earlier_causes(run: RunFolder, name: str, session: str) -> list[str]:
+    """How this item took down its worker so far; a note that the worker itself did not settle tells of a crash."""
+    if not run.exists(name):
+        return []
+    note = json.loads(run.read_bytes(name))
+    return [*note["causes"], "crashed"] if note["session"] == session else note["causes"]
+
+
+@contextmanager
+def _bounded(run: RunFolder, name: str, causes: list[str], bounds: Bounds) -> Iterator[None]:
+    """End this process when the item takes too long or too much: better it than whatever the kernel picks."""
+    if bounds.deadline_s is None and bounds.memory_bytes is None:
+        yield
+        return
+    done, own, began = threading.Event(), psutil.Process(), time.monotonic()
+    deadline_s, memory_bytes = bounds.deadline_s or math.inf, bounds.memory_bytes or math.inf
+
+    def watch() -> None:
+        while not done.wait(_LOOK_S):
+            held, took = own.memory_info().rss, time.monotonic() - began
+            cause = "took too much memory" if held > memory_bytes else "hung" if took > deadline_s else None
+            if cause:
+                logger.error("%s: its worker %s (%.0f s, %d MB) and is ended", name, cause, took, held >> 20)
+                _write_note(run, name, [*causes, cause], _SETTLED)
+                os._exit(1)
+
+    thread = threading.Thread(target=watch, name="watch", daemon=True)
+    thread.start()
     try:
         yield
     finally:
-        faulthandler.cancel_dump_traceback_later()
-        run.delete(counter)
+        done.set()
+        thread.join()

@@ -1,19 +1,30 @@
-"""Runs the items of a pass, in this process or on Ray, and shows how far it is."""
+"""Runs the shards of a pass, in this process or on Ray, shows how far it is, and stops what goes wrong."""
 
+import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from curation.contract.errors import CurationError
 from curation.engine import inline, ray_data
+from curation.engine.budget import FailureBudget
 from curation.engine.config import EngineConfig
 from curation.engine.progress import progress
 from curation.engine.shards import Item, Shard, ShardReport, ShardWorker, make_shards
 
+logger = logging.getLogger(__name__)
+
 
 class Engine:
-    """A context that starts Ray only when there is something to do, and ends it."""
+    """A context that starts Ray only when there is something to do, and ends it.
 
-    def __init__(self, config: EngineConfig) -> None:
+    Args:
+        note: told how far a pass is, by fields of `run_lock.Running`.
+    """
+
+    def __init__(self, config: EngineConfig, note: Callable[..., None] = lambda **_: None) -> None:
         self.config = config
+        self._note = note
         self._used_ray = False
 
     def __enter__(self) -> "Engine":
@@ -31,33 +42,68 @@ class Engine:
         unit: str,
         asked_gpus: float = 0.0,
     ) -> int:
-        """Process items; returns how many.
+        """Process items, grouped into shards; returns how many. See `run_shards`."""
+        shards = make_shards(pass_name, items, self.config.shard_items)
+        budget = FailureBudget(self.config.max_failed, len(items))
+        return self.run_shards(pass_name, shards, len(items), build, unit, budget, asked_gpus)
+
+    def run_shards(
+        self,
+        pass_name: str,
+        shards: Sequence[Shard],
+        items: int,
+        build: Callable[[], ShardWorker],
+        unit: str,
+        budget: FailureBudget,
+        asked_gpus: float = 0.0,
+    ) -> int:
+        """Process shards; what they put off is done after them, each item by itself.
 
         Args:
+            items: how many are in them.
             build: see `ray_data.run_shards`.
             unit: what the items are, for the progress bar.
             asked_gpus: share of a GPU that a worker's backends want; `engine.worker_gpus` overrules it.
 
+        Returns:
+            `items`.
+
         Raises:
-            CurationError: a worker says that the run must end.
+            CurationError: too many failed, a worker says that the run must end, or the folder cannot be written.
         """
-        if not items:
+        if not shards:
             return 0
-        shards = make_shards(pass_name, items, self.config.shard_items)
-        with progress(pass_name, len(items), unit) as shown:
-            for report in self._reports(build, shards, asked_gpus):
-                for item in report.items:
-                    if item.stop:
-                        raise CurationError(f"{pass_name} stopped: {item.stop}")
-                    note = f"{item.item_id}: {item.detail}" if item.state == "failed" else item.item_id
-                    shown.advance(1, note)
-        return len(items)
+        self._note(pass_name=pass_name, items=items, done=0, failed=0, pass_started=time.time())
+        done = failed = 0
+        with progress(pass_name, items, unit) as shown:
+            while shards:
+                deferred: list[Item] = []
+                for report in self._reports(build, shards, asked_gpus):
+                    deferred += [replace(item, redo=None) for item in report.deferred]
+                    for item in report.items:
+                        if item.fingerprint:  # it only shares its shard with others
+                            continue
+                        if item.stop:
+                            raise CurationError(f"{pass_name} stopped: {item.stop}")
+                        done += 1
+                        failed += item.state in ("failed", "unfinished")
+                        note = item.item_id
+                        if item.state in ("failed", "unfinished"):
+                            note = f"{item.item_id}: {item.detail}"
+                            logger.info("%s", item.detail, extra={"stage": pass_name, "item": item.item_id})
+                        shown.advance(1, note)
+                        self._note(done=done, failed=failed)
+                        budget.count(item)
+                shards = make_shards(pass_name, deferred, 1)
+        return items
 
     def _reports(
-        self, build: Callable[[], ShardWorker], shards: list[Shard], asked_gpus: float
+        self, build: Callable[[], ShardWorker], shards: Sequence[Shard], asked_gpus: float
     ) -> Iterator[ShardReport]:
         if self.config.name == "inline":
-            return inline.run_shards(build, shards)
+            yield from inline.run_shards(build, shards)
+            return
         self._used_ray = True
         optional = self.config.worker_gpus is None
-        return ray_data.run_shards(build, shards, self.config.resources(asked_gpus), self.config.workers, optional)
+        resources = self.config.resources(asked_gpus)
+        yield from ray_data.run_shards(build, shards, resources, self.config.workers, optional)

@@ -4,7 +4,9 @@ A shard without its ledger file does not count: whatever it left in the manifest
 """
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
+import polars as pl
 import pyarrow as pa
 
 from curation.contract.manifest import RunFolder
@@ -30,6 +32,9 @@ LEDGER_SCHEMA = pa.schema(
     ]
 )
 
+_REPLACED = "replaced"
+_READERS = 16  # requests under way at once: object stores answer slowly, but many at a time
+
 
 class Ledger:
     """The ledger of one pass.
@@ -45,7 +50,7 @@ class Ledger:
 
     def commit(self, report: ShardReport, fingerprint: str) -> None:
         """Record a shard whose output is in place."""
-        rows = [_row(item, fingerprint) for item in report.items]
+        rows = [_row(item, item.fingerprint or fingerprint) for item in report.items]
         self.run.write_shard(self.folder, report.name, pa.Table.from_pylist(rows, schema=LEDGER_SCHEMA))
 
     def entries(self) -> dict[str, list[dict]]:
@@ -59,6 +64,43 @@ class Ledger:
                 row["counts"] = dict(row.get("counts") or [])  # runs of earlier versions have none
             result[name] = rows
         return result
+
+    def frame(self, columns: list[str]) -> pl.DataFrame:
+        """Rows of all committed shards, those columns and `shard`; maps as lists of key and value.
+
+        As a table: there may be millions.
+        """
+        kinds = pa.schema([*(_plain(LEDGER_SCHEMA.field(column)) for column in columns), ("shard", pa.string())])
+
+        def read(shard: str) -> pa.Table:
+            rows = self.run.read_shard(self.folder, shard, columns)
+            for column in set(columns) - set(rows.column_names):  # runs of earlier versions lack some
+                rows = rows.append_column(kinds.field(column), pa.nulls(rows.num_rows, kinds.field(column).type))
+            return (
+                rows.select(columns).append_column("shard", pa.array([shard] * rows.num_rows, pa.string())).cast(kinds)
+            )
+
+        with ThreadPoolExecutor(_READERS) as readers:
+            parts = list(readers.map(read, self.run.shards(self.folder)))
+        frame = pl.from_arrow(pa.concat_tables(parts) if parts else kinds.empty_table())
+        assert isinstance(frame, pl.DataFrame)
+        return frame
+
+    def has(self, shard: str) -> bool:
+        return self.run.exists(f"{self.folder}/{shard}.parquet")
+
+    def reports(self, shard: str) -> dict[str, ItemReport]:
+        """What was committed of the items of one shard, by item_id; each keeps the fingerprint it was made with."""
+        rows = self.run.read_shard(self.folder, shard).to_pylist()
+        maps = ("clip_errors", "stage_seconds", "counts")
+        return {row["item_id"]: ItemReport(**row | {name: dict(row.get(name) or []) for name in maps}) for row in rows}
+
+    def reopen(self, shard: str) -> None:
+        """Say of a committed shard that its files are being replaced: should that be cut short, it is done again."""
+        reports = list(self.reports(shard).values())
+        for report in reports:
+            report.fingerprint = _REPLACED
+        self.commit(ShardReport(shard, reports), _REPLACED)
 
     def retire(self, shards: Iterable[str]) -> None:
         """Take shards back: first the ledger entry, so that a crash in between leaves them merely undone."""
@@ -76,6 +118,14 @@ class Ledger:
                 self.run.delete(f"{dataset}/{name}.parquet")
                 removed += 1
         return removed
+
+
+def _plain(field: pa.Field) -> pa.Field:
+    """Maps as lists of structs, which polars computes with."""
+    if not pa.types.is_map(field.type):
+        return field
+    entry = pa.struct([("key", field.type.key_type), ("value", field.type.item_type)])
+    return pa.field(field.name, pa.list_(entry))
 
 
 def _row(item: ItemReport, fingerprint: str) -> dict:

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from curation.contract.errors import UsageError
+from curation.contract.errors import CurationError, UsageError
+from curation.contract.storage import cannot_go_on
 from curation.engine.shards import Shard, ShardReport, ShardWorker
 from curation.stages.stage import Resources
 
@@ -25,11 +26,12 @@ _OBJECT_STORE_BYTES = 128 * 1024**2
 class _Actor:
     """Builds the worker once and feeds it."""
 
-    def __init__(self, build: Callable[[], ShardWorker]) -> None:
+    def __init__(self, build: Callable[[], ShardWorker], shards: Sequence[Shard]) -> None:
         self._build = functools.lru_cache(maxsize=1)(build)
+        self._shards = shards
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        return _fed(self._build, row)
+        return _process(self._build, self._shards[row["id"]])
 
 
 @functools.lru_cache(maxsize=1)
@@ -37,17 +39,21 @@ def _worker_of_this_process(build: Callable[[], ShardWorker]) -> ShardWorker:
     return build()
 
 
-def _task(row: dict[str, Any], build: Callable[[], ShardWorker]) -> dict[str, Any]:
-    return _fed(functools.partial(_worker_of_this_process, build), row)
+def _task(row: dict[str, Any], build: Callable[[], ShardWorker], shards: Sequence[Shard]) -> dict[str, Any]:
+    return _process(functools.partial(_worker_of_this_process, build), shards[row["id"]])
 
 
-def _fed(built: Callable[[], ShardWorker], row: dict[str, Any]) -> dict[str, Any]:
-    """A shard's report; or, where the worker cannot be built here, the line that says why. Ray makes pages of it."""
+def _process(built: Callable[[], ShardWorker], shard: Shard) -> dict[str, Any]:
+    """A shard's report; or the line with which the run has to end. Ray makes pages of exceptions."""
+    row = {"report": "", "refused": "", "error": ""}
     try:
-        worker = built()
+        return row | {"report": built()(shard).to_json()}
     except UsageError as error:
-        return {"report": "", "refused": str(error)}
-    return {"report": worker(Shard.from_json(row["shard"])).to_json(), "refused": ""}
+        return row | {"refused": str(error)}
+    except CurationError as error:
+        return row | {"error": str(error)}
+    except OSError as error:
+        return row | {"error": cannot_go_on(error)}
 
 
 def run_shards(
@@ -61,6 +67,7 @@ def run_shards(
 
     Args:
         build: makes the worker; picklable and hashable by value, called once per worker process.
+        shards: travels to the workers, which take their own by index: a list of few, or one that reads from storage.
         workers: workers at most; None for as many as the cluster has room for, or grows to.
         gpus_optional: do without GPUs where a cluster of our own has none.
 
@@ -69,13 +76,14 @@ def run_shards(
 
     Raises:
         UsageError: a worker cannot be built: a backend is missing, not even one worker fits.
+        CurationError: a worker cannot go on: no room on the disk, storage that does not come back, a lost run folder.
     """
     connect(workers)
     import ray
     from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
 
     DataContext.get_current().enable_progress_bars = False
-    rows = ray.data.from_items([{"shard": shard.to_json()} for shard in shards], override_num_blocks=len(shards))
+    rows = ray.data.range(len(shards), override_num_blocks=len(shards))
     if not os.environ.get("RAY_ADDRESS"):
         if gpus_optional and not ray.cluster_resources().get("GPU"):
             resources = replace(resources, gpus=0.0)
@@ -86,19 +94,21 @@ def run_shards(
         actors = ActorPoolStrategy(min_size=1, max_size=workers, max_tasks_in_flight_per_actor=1)
         reports = rows.map(
             _Actor,  # pyright: ignore[reportArgumentType] - a callable class, which Ray's annotation leaves out
-            fn_constructor_args=(build,),
+            fn_constructor_args=(build, shards),
             compute=actors,
             num_cpus=resources.cpus,
             num_gpus=resources.gpus,
             memory=memory,
         )
     else:
-        task = functools.partial(_task, build=build)
+        task = functools.partial(_task, build=build, shards=shards)
         tasks = TaskPoolStrategy(size=workers)
         reports = rows.map(task, compute=tasks, num_cpus=resources.cpus, memory=memory)
     for row in reports.iter_rows():
         if row["refused"]:
             raise UsageError(row["refused"])
+        if row["error"]:
+            raise CurationError(row["error"])
         yield ShardReport.from_json(row["report"])
 
 

@@ -5,27 +5,36 @@ What is already committed is left alone: running again resumes, and running a fi
 
 import json
 import logging
+import signal
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import polars as pl
 import yaml
 
 from curation.backends import Choice, asked_gpus, chosen, licence
 from curation.config import RunConfig, override_config
 from curation.contract import ids
-from curation.contract.errors import UsageError
+from curation.contract.errors import CurationError, UsageError
 from curation.contract.manifest import RunFolder, open_run
 from curation.contract.schemas import CONTRACT_VERSION
+from curation.contract.storage import cannot_go_on
 from curation.engine import analyse, label
+from curation.engine.budget import FailureBudget
 from curation.engine.engine import Engine
 from curation.engine.ledger import Ledger
+from curation.engine.plan import WANTED, Plan, PlannedShards, plan_pass
+from curation.engine.redo import changed_settings
+from curation.engine.run_lock import RunLock
 from curation.engine.select import kept_clips, select, selection_fingerprint
-from curation.engine.shards import Item, ShardWorker
+from curation.engine.shards import ShardWorker
 from curation.engine.summary import print_summary, write_summary
 from curation.models.model_config import ModelConfig
 from curation.selection.rules import drops_size
@@ -52,6 +61,7 @@ def run_curation(source: str, output: str, config: RunConfig, refit: bool = Fals
 
     Raises:
         UsageError: the input or the output cannot be what they are said to be.
+        CurationError: another run is at work there, too many items failed, or the run folder cannot be written.
     """
     started = time.monotonic()
     listing = list_videos(source, config.input)
@@ -60,155 +70,163 @@ def run_curation(source: str, output: str, config: RunConfig, refit: bool = Fals
     label.labelling_stages(config)
     run = RunFolder(output)
     _claim(run)
-    _write_run_file(run, source, config)
+    with _ended_cleanly(), RunLock(run) as lock:
+        before = _stored_config(run)
+        _write_run_file(run, source, config)
+        analysis = Ledger(run, analyse.PASS, analyse.DATASETS)
+        labels = Ledger(run, label.PASS, label.DATASETS)
+        swept = analysis.sweep() + labels.sweep()
+        if swept:
+            log.info("removed %d files that an interrupted run left uncommitted", swept)
 
-    analysis = Ledger(run, analyse.PASS, analyse.DATASETS)
-    labels = Ledger(run, label.PASS, label.DATASETS)
-    swept = analysis.sweep() + labels.sweep()
-    if swept:
-        log.info("removed %d files that an interrupted run left uncommitted", swept)
-
-    with Engine(config.engine) as engine:
-        _say(
-            f"{len(listing.files)} videos in {source}"
-            + (f" ({listing.ignored} other files)" if listing.ignored else "")
-        )
-        fingerprint = analysis_fingerprint(config)
-        _analyse(run, analysis, listing.files, config, fingerprint, engine)
-        _label(run, analysis, labels, config, fingerprint, refit, engine)
-    _select(run, config, refit, started)
+        with Engine(config.engine, lock.note) as engine:
+            _say(
+                f"{len(listing.files)} videos in {source}"
+                + (f" ({listing.ignored} other files)" if listing.ignored else "")
+            )
+            passes = _Passes(run, config, before, engine, lock.token)
+            passes.analyse(analysis, listing.files)
+            passes.label(analysis, labels, refit)
+        lock.note(pass_name="select", items=0, done=0, failed=0)
+        _select(run, config, refit, started)
 
 
 def select_again(run_uri: str, overrides: list[str], refit: bool = False) -> None:
     """Apply changed thresholds to a finished run. Opens no video."""
     started = time.monotonic()
     run = open_run(run_uri)
-    stored = yaml.safe_load(run.read_bytes("run.yaml"))
-    config = override_config(stored["config"], overrides, f"{run.path('run.yaml')} with --set")
-    _write_run_file(run, stored["input"], config)
-    _select(run, config, refit, started)
-
-
-def analysis_fingerprint(config: RunConfig) -> str:
-    """Changes when anything does that the analysis pass depends on."""
-    parts = (config.decode, config.shots, config.clips, config.image_scores, config.camera, config.start_frames)
-    return "-".join(("a" + CONTRACT_VERSION, ids.digest(str(config.seed), *(part.fingerprint() for part in parts))))
-
-
-def label_fingerprint(config: RunConfig, analysis: str) -> str:
-    """Changes when anything does that the labelling pass depends on, what it is built on included."""
-    parts = (
-        *(config.objects, config.query_points, config.tracking, config.tracks, config.events),
-        *(config.region_boxes, config.region_events, config.identity, config.captions),
-    )
-    return "-".join(("l" + CONTRACT_VERSION, ids.digest(analysis, *(part.fingerprint() for part in parts))))
+    with _ended_cleanly(), RunLock(run):
+        stored = yaml.safe_load(run.read_bytes("run.yaml"))
+        config = override_config(stored["config"], overrides, f"{run.path('run.yaml')} with --set")
+        _write_run_file(run, stored["input"], config)
+        _select(run, config, refit, started)
 
 
 @dataclass(frozen=True)
 class WorkerSpec:
-    """A worker as it travels to other processes: built there once, from values only."""
+    """A worker as it travels to other processes: built there once, from values only.
+
+    Attributes:
+        owner: token of the run.
+    """
 
     pass_name: str
     run: str
     config: str
-    fingerprint: str
-    own_process: bool
+    owner: str
 
     def __call__(self) -> ShardWorker:
         worker = {analyse.PASS: analyse.Analyser, label.PASS: label.Labeller}[self.pass_name]
         config = RunConfig.model_validate_json(self.config)
-        return worker(RunFolder(self.run), config, self.fingerprint, self.own_process)
+        return worker(RunFolder(self.run), config, config.engine.bounds(self.owner), self.owner)
 
 
-def _run_pass(
-    engine: Engine, run: RunFolder, config: RunConfig, pass_name: str, items: Sequence[Item], fingerprint: str
-) -> int:
-    """Process videos; returns how many."""
-    own_process = config.engine.name == "ray"
-    spec = WorkerSpec(pass_name, run.uri, config.model_dump_json(), fingerprint, own_process)
-    return engine.run(pass_name, items, spec, "videos", asked_gpus(config, pass_name))
+class _Passes:
+    """Both passes of one run: what each has to do is compared with its ledger, said, and done."""
 
+    def __init__(
+        self, run: RunFolder, config: RunConfig, before: Mapping[str, Any], engine: Engine, owner: str
+    ) -> None:
+        self.run, self.config, self.before, self.engine, self.owner = run, config, before, engine, owner
 
-def _analyse(
-    run: RunFolder, ledger: Ledger, files: list[SourceFile], config: RunConfig, fingerprint: str, engine: Engine
-) -> int:
-    """Analyse every file that was not analysed with this config, or that changed since."""
-    items = {}
-    for file in files:
-        item = Item(ids.video_id(file.relative_path), file.uri, file.relative_path, file.bytes)
-        items[item.item_id] = item
-    redo = []
-    done: set[str] = set()
-    admitted = _admitted_now(run, config)
-    for shard, rows in ledger.entries().items():
-        for row in rows:
-            item = items.get(row["item_id"])
-            if item and item.uri != row["uri"]:
-                raise UsageError(
-                    f"{run.uri}: was made from {row['uri']}, and the input now has another file of that name at "
-                    f"{item.uri}; give another --output"
-                )
-        if any(_stale(row, items.get(row["item_id"]), fingerprint, admitted) for row in rows):
-            redo.append(shard)
-        else:
-            done |= {row["item_id"] for row in rows}
-    ledger.retire(redo)
-    pending = [item for name, item in sorted(items.items()) if name not in done]
-    return _run_pass(engine, run, config, analyse.PASS, pending, fingerprint)
+    def analyse(self, ledger: Ledger, files: Sequence[SourceFile]) -> None:
+        """Analyse every file that was not analysed with these settings, or that changed since."""
+        wanted = pl.DataFrame(
+            {
+                "item_id": [ids.video_id(file.relative_path) for file in files],
+                "uri": [file.uri for file in files],
+                "relative_path": [file.relative_path for file in files],
+                "bytes": [file.bytes for file in files],
+            },
+            schema={name: WANTED[name] for name in ("item_id", "uri", "relative_path", "bytes")},
+        ).with_columns(pl.lit([], dtype=WANTED["clips"]).alias("clips"), pl.lit("").alias("analysis_shard"))
+        self._refuse_other_files(ledger, wanted)
+        settings = f"{analyse.DECODE}={self.config.decode.fingerprint()}"
+        chain = analyse.analysis_chain(self.config)
+        plan = plan_pass(ledger, wanted, chain, settings, self._changes, again=_admitted_now(self.run, self.config))
+        self._run(ledger, analyse.PASS, plan, wanted.height)
 
-
-def _stale(row: dict[str, Any], item: Item | None, fingerprint: str, admitted: set[str]) -> bool:
-    """Whether a committed item must be analysed again; files that are no longer in the input stay as they are."""
-    if item is None:
-        return False
-    if row["bytes"] != item.bytes or row["fingerprint"] != fingerprint or row.get("model_error"):
-        return True
-    return row["state"] == "skipped" and row["item_id"] in admitted
-
-
-def _admitted_now(run: RunFolder, config: RunConfig) -> set[str]:
-    """Videos whose size passes the rules as they are now: those skipped by earlier, stricter ones come back."""
-    videos = run.read("videos", ["video_id", "width", "height", "pixel_aspect"]).to_pylist()
-    return {
-        video["video_id"]
-        for video in videos
-        if video["width"] and not drops_size(config.rules, video["width"], video["height"], video["pixel_aspect"])
-    }
-
-
-def _label(
-    run: RunFolder,
-    analysis: Ledger,
-    ledger: Ledger,
-    config: RunConfig,
-    analysis_print: str,
-    refit: bool,
-    engine: Engine,
-) -> int:
-    """Label the clips that the rules keep now and that were not labelled before with this config."""
-    fingerprint = label_fingerprint(config, analysis_print)
-    wanted = kept_clips(run, config, refit=refit)
-    sources = {row["item_id"]: (shard, row) for shard, rows in analysis.entries().items() for row in rows}
-    redo = []
-    done: set[str] = set()
-    for shard, rows in ledger.entries().items():
-        missing = any(set(wanted.get(row["item_id"], ())) - set(row["clips"]) for row in rows)
-        stale = any(
-            row["fingerprint"] != fingerprint
-            or row["bytes"] != sources[row["item_id"]][1]["bytes"]
-            or row.get("model_error")
-            for row in rows
+    def label(self, analysis: Ledger, ledger: Ledger, refit: bool) -> None:
+        """Label the clips that the rules keep now and that were not labelled before with these settings."""
+        sources = analysis.frame(["item_id", "uri", "bytes"]).rename({"shard": "analysis_shard"})
+        wanted = (
+            kept_clips(self.run, self.config, refit=refit)
+            .join(sources, on="item_id")
+            .with_columns(pl.lit("").alias("relative_path"))
+            .select(*WANTED)
         )
-        if missing or stale:
-            redo.append(shard)
-        else:
-            done |= {row["item_id"] for row in rows}
-    ledger.retire(redo)
-    pending = []
-    for name in sorted(wanted.keys() - done):
-        shard, row = sources[name]
-        pending.append(Item(name, row["uri"], "", row["bytes"], tuple(wanted[name]), shard))
-    return _run_pass(engine, run, config, label.PASS, pending, fingerprint)
+        chain = label.labelling_chain(self.config)
+        plan = plan_pass(ledger, wanted, chain, "", self._changes, keep_unwanted=False)
+        self._run(ledger, label.PASS, plan, wanted.height)
+
+    def _run(self, ledger: Ledger, pass_name: str, plan: Plan, items: int) -> None:
+        ledger.retire(plan.retired)
+        if not plan.items and plan.redone.is_empty():
+            return
+        _say(f"{pass_name}: {plan.items} of {items} videos to do: {', '.join(plan.reasons)}")
+        shards = PlannedShards.write(self.run, pass_name, plan.shards(pass_name, self.config.engine.shard_items))
+        spec = WorkerSpec(pass_name, self.run.uri, self.config.model_dump_json(), self.owner)
+        budget = FailureBudget(self.config.engine.max_failed, items, items - plan.items, plan.failed)
+        self.engine.run_shards(
+            pass_name, shards, plan.items, spec, "videos", budget, asked_gpus(self.config, pass_name)
+        )
+        shards.delete()
+
+    def _changes(self, stage: str) -> str:
+        """Which settings of a stage differ from those of the run before; empty when nobody knows."""
+        sections = {"tracks": ("tracks", "tracking")}.get(stage, (stage,))
+        now = self.config.model_dump(mode="json")
+        found = [
+            line
+            for section in sections
+            for line in changed_settings(self.before.get(section) or {}, now[section], f"{section}.")
+        ]
+        return ", ".join(found) if self.before else ""
+
+    def _refuse_other_files(self, ledger: Ledger, wanted: pl.DataFrame) -> None:
+        known = ledger.frame(["item_id", "uri"])
+        other = known.join(wanted, on="item_id", suffix="_now").filter(pl.col("uri") != pl.col("uri_now"))
+        if other.height:
+            row = other.row(0, named=True)
+            raise UsageError(
+                f"{self.run.uri}: was made from {row['uri']}, and the input now has another file of that name at "
+                f"{row['uri_now']}; give another --output"
+            )
+
+
+def _admitted_now(run: RunFolder, config: RunConfig) -> pl.Series:
+    """Videos that were skipped for their size and whose size passes the rules as they are now."""
+    skipped = (
+        Ledger(run, analyse.PASS, analyse.DATASETS).frame(["item_id", "state"]).filter(pl.col("state") == "skipped")
+    )
+    if skipped.is_empty():
+        return skipped["item_id"]
+    sizes = run.scan("videos").select("video_id", "width", "height", "pixel_aspect")
+    found = sizes.join(skipped.lazy(), left_on="video_id", right_on="item_id", how="semi").collect()
+    names = [
+        video["video_id"]
+        for video in found.iter_rows(named=True)
+        if video["width"] and not drops_size(config.rules, video["width"], video["height"], video["pixel_aspect"])
+    ]
+    return pl.Series(names, dtype=pl.String)
+
+
+@contextmanager
+def _ended_cleanly() -> Iterator[None]:
+    """SIGTERM (schedulers, `ray job stop`, machines taken back) stops as Ctrl-C does; a full disk is one line."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    in_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, stop) if in_main else None
+    try:
+        yield
+    except OSError as error:
+        raise CurationError(cannot_go_on(error)) from error
+    finally:
+        if in_main:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _claim(run: RunFolder) -> None:
@@ -222,6 +240,11 @@ def _claim(run: RunFolder) -> None:
         raise UsageError(f"{run.uri}: is a file; --output names a folder")
     if any(folder.iterdir()):
         raise UsageError(f"{run.uri}: not empty and not a run folder; nothing is ever deleted, name another --output")
+
+
+def _stored_config(run: RunFolder) -> dict[str, Any]:
+    """The config of the run before into this folder; empty when there was none."""
+    return yaml.safe_load(run.read_bytes("run.yaml"))["config"] if run.exists("run.yaml") else {}
 
 
 def _write_run_file(run: RunFolder, source: str, config: RunConfig) -> None:
@@ -238,10 +261,7 @@ def _write_run_file(run: RunFolder, source: str, config: RunConfig) -> None:
         "config": config.model_dump(mode="json"),
     }
     if content != known:
-        try:
-            run.write_bytes("run.yaml", yaml.safe_dump(content, sort_keys=False).encode())
-        except OSError as error:
-            raise UsageError(f"{run.uri}: cannot write there ({error}); name another --output") from None
+        run.write_bytes("run.yaml", yaml.safe_dump(content, sort_keys=False).encode())
 
 
 def _backend(choice: Choice) -> dict[str, Any]:

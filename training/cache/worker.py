@@ -13,6 +13,7 @@ from curation.contract.errors import VideoError
 from curation.contract.manifest import RunFolder
 from curation.contract.tables import Tables, table
 from curation.engine.attempts import attempt
+from curation.engine.bounds import Bounds
 from curation.engine.committer import commit_shard
 from curation.engine.shards import ItemReport, Shard, ShardReport, ShardWorker
 from training.cache.keys import identity_key, text_key
@@ -72,9 +73,9 @@ class Precomputer:
     def _item(self, report: ItemReport, number: int) -> tuple[Tables, ItemReport]:
         """Encode one sample. A video that cannot be read costs itself; anything else (out of memory) ends the pass."""
         row, bucket = self.index.read(number), self.index.bucket(number)
-        deadline_s = self.config.engine.item_deadline_s if self.config.engine.name == "ray" else None
+        deadline = Bounds(self.config.engine.item_deadline_s) if self.config.engine.name == "ray" else Bounds()
         try:
-            with attempt(self.folder, PASS, report.item_id, deadline_s):
+            with attempt(self.folder, PASS, report.item_id, deadline):
                 return self._encode(row, bucket), report
         except VideoError as error:
             report.state, report.detail = "failed", str(error)

@@ -1,0 +1,215 @@
+"""What a pass has to do: the difference between what there is and what the ledger says, and why.
+
+Inputs, ledger and plan are tables, never lists of rows: there may be millions. The shards to do are written to the
+run's storage, where workers read their own.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import overload
+
+import polars as pl
+import pyarrow as pa
+
+from curation.contract.manifest import RunFolder
+from curation.engine.ledger import Ledger
+from curation.engine.redo import Chain
+from curation.engine.shards import Item, Shard, shard_name, shard_size
+
+_PER_FILE = 256
+_LEDGER_COLUMNS = ["item_id", "uri", "bytes", "fingerprint", "state", "clips", "model_error"]
+# Columns of `wanted`, see `plan_pass`.
+WANTED = {
+    "item_id": pl.String,
+    "uri": pl.String,
+    "relative_path": pl.String,
+    "bytes": pl.Int64,
+    "clips": pl.List(pl.String),
+    "analysis_shard": pl.String,
+}
+
+
+class PlannedShards(Sequence[Shard]):
+    """The shards of a pass on the run's storage, read one at a time. Cheap to pickle."""
+
+    def __init__(self, run: RunFolder, pass_name: str, count: int) -> None:
+        self._run, self._folder, self._count = run, f"ledger/plan/{pass_name}", count
+
+    @staticmethod
+    def write(run: RunFolder, pass_name: str, shards: Iterable[Shard]) -> "PlannedShards":
+        """Replace the plan of a pass."""
+        planned = PlannedShards(run, pass_name, 0)
+        planned.delete()
+        remaining = iter(shards)
+        while part := [shard.to_json() for shard in islice(remaining, _PER_FILE)]:
+            run.write_shard(planned._folder, f"{planned._count // _PER_FILE:06d}", pa.table({"shard": part}))
+            planned._count += len(part)
+        return planned
+
+    def delete(self) -> None:
+        for file in self._run.files(self._folder, ".parquet"):
+            self._run.delete(file)
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> Shard: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Shard]: ...
+    def __getitem__(self, index: int | slice) -> Shard | Sequence[Shard]:
+        if isinstance(index, slice):
+            return [self[at] for at in range(*index.indices(self._count))]
+        if not 0 <= index < self._count:
+            raise IndexError(index)
+        rows = self._run.read_shard(self._folder, f"{index // _PER_FILE:06d}")
+        return Shard.from_json(rows["shard"][index % _PER_FILE].as_py())
+
+
+@dataclass
+class Plan:
+    """
+    Attributes:
+        new: items that share no shard with committed ones, sorted; columns of WANTED.
+        redone: items of committed shards that are made again under their names, with `shard`, `redo` and `settled`
+            (see `Item`), sorted by shard and item.
+        retired: committed shards of which nothing stays.
+        items: how many are worked on. failed: how many are not, and failed before.
+        reasons: for a person, why, e.g. "3 are new".
+    """
+
+    new: pl.DataFrame
+    redone: pl.DataFrame
+    retired: list[str]
+    items: int
+    failed: int
+    reasons: list[str] = field(default_factory=list)
+
+    def shards(self, pass_name: str, size: int | None) -> Iterator[Shard]:
+        """Committed shards first: what depends on them is stale until they are done."""
+        for (name,), rows in self.redone.group_by("shard", maintain_order=True):
+            yield Shard(str(name), tuple(_items(rows)))
+        for rows in self.new.iter_slices(shard_size(self.new.height, size)):
+            yield Shard(shard_name(pass_name, rows["item_id"]), tuple(_items(rows)))
+
+
+def plan_pass(
+    ledger: Ledger,
+    wanted: pl.DataFrame,
+    chain: Chain,
+    settings: str,
+    changes: Callable[[str], str],
+    again: pl.Series | None = None,
+    keep_unwanted: bool = True,
+) -> Plan:
+    """Compare what is wanted with what is committed.
+
+    Args:
+        wanted: columns of WANTED, one row an item.
+        chain: the stages.
+        settings: fingerprints of the run at work that count for failed items only, `name=value`.
+        changes: stage -> which of its settings changed, for a person.
+        again: item_ids that are to be done anew for a reason of the caller's.
+        keep_unwanted: committed items that are not wanted stay where they share a shard with others.
+    """
+    known = ledger.frame(_LEDGER_COLUMNS)
+    joined = known.join(wanted, on="item_id", how="left", suffix="_now", coalesce=True)
+    joined = joined.with_columns(pl.col("bytes_now").is_not_null().alias("wanted"))
+    again = again if again is not None else pl.Series(dtype=pl.String)
+
+    prints = known["fingerprint"].unique().to_list()
+    stale = {made_with: chain.stale(made_with) for made_with in prints}
+    to_run = {made_with: chain.to_run(names) if names else () for made_with, names in stale.items()}
+    partly = {made_with: names for made_with, names in to_run.items() if names is not None}
+    outdated = [made_with for made_with, names in to_run.items() if names != ()]
+    # Where anything but settings changed there is nothing to build on.
+    failed = pl.col("state") == "failed"
+    more_clips = pl.col("clips_now").list.set_difference("clips").list.len() > 0
+    why = (
+        pl.when(pl.col("bytes") != pl.col("bytes_now"))
+        .then(pl.lit("changed"))
+        .when(pl.col("state") == "unfinished")
+        .then(pl.lit("unfinished"))
+        .when(pl.col("model_error").is_not_null())
+        .then(pl.lit("model"))
+        .when(pl.col("item_id").is_in(again.implode()))
+        .then(pl.lit("admitted"))
+        .when(failed & ~pl.col("fingerprint").str.contains(settings, literal=True))
+        .then(pl.lit("limits"))
+        .when((pl.col("state") != "skipped") & pl.col("fingerprint").is_in(outdated))
+        .then(pl.lit("settings"))
+        .when(more_clips)
+        .then(pl.lit("clips"))
+    )
+    joined = joined.with_columns(pl.when("wanted").then(why).alias("why"))
+    touched = joined.filter(pl.col("why").is_not_null() | (pl.lit(not keep_unwanted) & ~pl.col("wanted")))
+    rows = joined.join(touched.select("shard").unique(), on="shard", how="semi")
+    if not keep_unwanted:
+        rows = rows.filter("wanted")
+    builds = pl.col("why").is_in(["settings", "clips", "model"]) & pl.col("fingerprint").is_in(list(partly)) & ~failed
+    builds = builds & (pl.col("state") == "done")
+    stages = pl.col("fingerprint").replace_strict(
+        {made_with: list(names) for made_with, names in partly.items()},
+        default=None,
+        return_dtype=pl.List(pl.String),
+    )
+    redone = rows.select(
+        "shard",
+        "item_id",
+        pl.coalesce("uri_now", "uri").alias("uri"),
+        pl.col("relative_path").fill_null(""),
+        pl.coalesce("bytes_now", "bytes").alias("bytes"),
+        pl.coalesce("clips_now", "clips").alias("clips"),
+        pl.col("analysis_shard").fill_null(""),
+        pl.when(builds).then(stages).alias("redo"),
+        pl.col("why").is_null().alias("settled"),
+    ).sort("shard", "item_id")
+    new = wanted.join(known.select("item_id"), on="item_id", how="anti").sort("item_id")
+    retired = sorted(set(touched["shard"]) - set(redone["shard"]))
+    settled = joined.filter(pl.col("wanted") & pl.col("why").is_null() & failed)
+    plan = Plan(new, redone, retired, new.height + rows["why"].count(), settled.height)
+    plan.reasons = _reasons(plan, rows, chain, stale, to_run, changes)
+    return plan
+
+
+def _items(rows: pl.DataFrame) -> list[Item]:
+    items = []
+    for row in rows.drop("shard", strict=False).iter_rows(named=True):
+        redo = row.pop("redo", None)
+        clips = tuple(row.pop("clips"))
+        items.append(Item(**row, clips=clips, redo=None if redo is None else tuple(redo)))
+    return items
+
+
+def _reasons(
+    plan: Plan,
+    rows: pl.DataFrame,
+    chain: Chain,
+    stale: dict[str, tuple[str, ...]],
+    to_run: dict[str, tuple[str, ...] | None],
+    changes: Callable[[str], str],
+) -> list[str]:
+    """One phrase for each kind of work, the most frequent first."""
+    said = {
+        "changed": "{} of other size than before",
+        "unfinished": "{} that storage kept from being read",
+        "model": "{} that a model failed on",
+        "admitted": "{} that the rules let through now",
+        "limits": "{} that failed under other limits",
+        "clips": "{} with more clips that the rules keep now",
+    }
+    counted = rows.filter(pl.col("why").is_not_null()).group_by("why", "fingerprint").len().sort("len", descending=True)
+    phrases: dict[str, int] = {}
+    for why, made_with, count in counted.iter_rows():
+        if why == "settings":
+            roots = chain.roots(stale[made_with])
+            names = to_run[made_with]
+            what = "every stage" if names is None else ", ".join(names)
+            because = "; ".join(filter(None, (changes(root) for root in roots))) or "made by another version"
+            phrase = f"{{}} for {what} ({because})"
+        else:
+            phrase = said[why]
+        phrases[phrase] = phrases.get(phrase, 0) + count
+    new = [f"{plan.new.height} new"] if plan.new.height else []
+    return new + [phrase.format(count) for phrase, count in phrases.items()]

@@ -58,6 +58,15 @@ def select(
 
 
 @app.command()
+def status(run: RunArgument, verbose: VerboseOption = False) -> None:
+    """Say how far a run is, from any terminal that sees its folder, while it works or afterwards."""
+    set_up_logging(verbose)
+    from curation.engine.status import print_status
+
+    print_status(run)
+
+
+@app.command()
 def report(
     run: RunArgument,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Default: RUN/report.html.")] = None,

@@ -115,7 +115,7 @@ def test_what_takes_its_worker_down_is_quarantined(work, bounds, limit, said, tm
     with pytest.raises(VideoError, match=said), attempt(run, "analyse", "a", bounds):
         pytest.fail("must not run")
     assert not run.exists("ledger/attempts/analyse-a")
-    with attempt(run, "analyse", "b", bounds):
+    with attempt(run, "analyse", "b", Bounds(session="s")):
         assert run.exists("ledger/attempts/analyse-b")
     assert not run.exists("ledger/attempts/analyse-b")
 
@@ -132,6 +132,7 @@ def test_a_suspect_is_retried_apart_from_its_shard(tmp_path):
     run = RunFolder(tmp_path / "run")
     bounds = Bounds(session="s")
     crash_over(run, "v00001", bounds, "os._exit(1)")
+    suspects: list[Item] = []
     for _ in range(2):  # looking at it twice is no second crash
         mates, suspects = take_suspects(run, "analyse", items(3), bounds)
         assert [item.item_id for item in mates] == ["v00000", "v00002"]

@@ -12,7 +12,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from curation.__main__ import app
 from curation.contract.errors import CurationError
 from curation.contract.manifest import RunFolder
 from curation.engine.budget import FailureBudget
@@ -126,6 +128,7 @@ def test_a_stopped_run_leaves_nothing_behind_and_goes_on(stop, videos, tmp_path)
     work = started(videos, tmp_path / "run", *OPTIONS)
     try:
         wait_until_done(work, lambda: len(run.shards("ledger/analyse")) >= 1)
+        assert status_of(run).startswith(f"{run.uri}: at work for")
         second = started(videos, tmp_path / "run")
         _, told = second.communicate(timeout=60)
         assert second.returncode == 1
@@ -135,6 +138,7 @@ def test_a_stopped_run_leaves_nothing_behind_and_goes_on(stop, videos, tmp_path)
         _, told = work.communicate(timeout=60)
     assert work.returncode == 130
     assert "run the same command again to go on" in told
+    assert "not complete: run the same command again" in status_of(run)
     assert not run.exists(FILE)
     assert not list((tmp_path / "run").rglob("*.partial"))
     done = len(run.shards("ledger/analyse"))
@@ -143,6 +147,29 @@ def test_a_stopped_run_leaves_nothing_behind_and_goes_on(stop, videos, tmp_path)
     said, _ = again.communicate(timeout=120)
     assert again.returncode == 0
     assert f"analyse: {12 - done} of 12 videos to do: {12 - done} new" in said
+
+
+def status_of(run: RunFolder) -> str:
+    result = CliRunner().invoke(app, ["status", run.uri])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_status_of_a_run_that_died(tmp_path):
+    run = RunFolder(tmp_path)
+    run.write_bytes("run.yaml", b"preset: laptop")
+    lock = RunLock(run)
+    lock.note(pass_name="analyse", items=1200, done=300, failed=2, pass_started=time.time() - 600)
+    lock._write()
+    run.write_bytes("ledger/attempts/analyse-slow-1", json.dumps({"causes": [], "session": "s", "started": 0}).encode())
+    reports = [ItemReport("a", "/a", 1, seconds=90), ItemReport("b", "/b", 1, state="failed", detail="b.mp4: empty")]
+    commit_shard(run, "analyse", ("videos",), "analyse-1", "f", [({}, report) for report in reports])
+    said = status_of(run)
+    assert "analyse: 300 of 1200, 2 failed, 10 min 0 s, 30.0 a minute, about 30 min 0 s to go" in said
+    assert "in work: analyse: slow-1" in said
+    assert "analyse: failed: b: b.mp4: empty" in said
+    run.write_bytes(FILE, json.dumps(asdict(lock.state) | {"pid": 2**22 + 1}).encode())
+    assert "ended without a word" in status_of(run)
 
 
 def wait_until_done(work: subprocess.Popen, true) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from curation.contract.errors import CurationError, UsageError
+from curation.contract.logs import start_logging
 
 _INTERRUPTED = 130  # typer turns Ctrl-C into this exit code before it gets here
 _verbose = False
@@ -34,8 +35,7 @@ def command_app(name: str, help: str) -> typer.Typer:
 def set_up_logging(verbose: bool) -> None:
     """Log warnings, or more with -v; then errors come with a traceback too."""
     global _verbose
-    level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    start_logging(logging.INFO if verbose else logging.WARNING)
     _verbose = verbose
 
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.config import RunConfig
+from curation.contract.logs import log_context
 from curation.contract.manifest import RunFolder
 from curation.contract.schemas import CONTRACT_VERSION
 from curation.contract.tables import Tables, records, table
@@ -135,10 +136,9 @@ class Analyser:
         report.source_frames = tables["videos"]["frames"][0].as_py()
         for stage in chosen:
             before = time.perf_counter()
-            if isinstance(stage, TableStage):
-                tables |= stage(tables)
-            else:
-                tables |= observers[stage.name].finish(tables)
+            with log_context(stage=f"{PASS}.{stage.name}"):
+                finish = stage if isinstance(stage, TableStage) else observers[stage.name].finish
+                tables |= finish(tables)
             clock[stage.name] = clock.get(stage.name, 0.0) + time.perf_counter() - before
         report.stage_seconds = {**report.stage_seconds, **clock}
         return tables

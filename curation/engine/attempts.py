@@ -21,6 +21,7 @@ from typing import TypeVar
 import psutil
 
 from curation.contract.errors import BackendUnavailableError, ModelError, StorageError, VideoError
+from curation.contract.logs import log_context
 from curation.contract.manifest import RunFolder
 from curation.engine.bounds import Bounds
 from curation.engine.config import OnError
@@ -59,7 +60,8 @@ def guarded(
     started = time.perf_counter()
     take_counts()  # what was counted before in this process is not this item's
     try:
-        with attempt(run, pass_name, report.item_id, bounds):
+        where = log_context(run=run.uri, stage=pass_name, item=report.item_id)
+        with where, attempt(run, pass_name, report.item_id, bounds):
             return work()
     except VideoError as error:
         report.state, report.detail = "failed", str(error)
@@ -71,7 +73,8 @@ def guarded(
     except BackendUnavailableError as error:  # no item can be done without it
         report.state = "failed"
         report.detail = report.stop = str(error)
-    except Exception as error:  # noqa: BLE001 - a bug that one video brings out
+    except Exception as error:
+        logger.debug("internal error", exc_info=True)
         report.state, report.detail = "failed", f"internal error: {type(error).__name__}: {error}"
     finally:
         report.seconds = time.perf_counter() - started
@@ -129,6 +132,18 @@ def attempt(run: RunFolder, pass_name: str, item_id: str, bounds: Bounds) -> Ite
     finally:
         faulthandler.cancel_dump_traceback_later()
         run.delete(name)
+
+
+def items_in_work(run: RunFolder) -> list[tuple[str, float]]:
+    """`pass: item` and since when (s since the epoch), longest first; of a dead run, what it died over."""
+    found = []
+    for file in run.files(_FOLDER, ""):
+        pass_name, _, item = file.rpartition("/")[2].partition("-")
+        try:
+            found.append((f"{pass_name}: {item}", float(json.loads(run.read_bytes(file))["started"])))
+        except FileNotFoundError:  # done since
+            continue
+    return sorted(found, key=lambda entry: entry[1])
 
 
 def _note_name(pass_name: str, item_id: str) -> str:

@@ -1,7 +1,7 @@
 """How many items may fail before a run is stopped: a broken mount or a wrong setting should not cost a night."""
 
 from curation.contract.errors import CurationError
-from curation.engine.shards import ItemReport
+from curation.engine.shards import BAD, ItemReport
 
 # A share is no evidence before so many items are done.
 _LEAST = 100
@@ -26,7 +26,7 @@ class FailureBudget:
             CurationError: more failed than the limit allows.
         """
         self._done += 1
-        if report.state not in ("failed", "unfinished") and not report.clip_errors:
+        if report.state not in BAD and not report.clip_errors:
             return
         self._failed += 1
         if self._limit is None or self._failed <= self._allowed(self._limit):

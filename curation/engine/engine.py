@@ -10,7 +10,7 @@ from curation.engine import inline, ray_data
 from curation.engine.budget import FailureBudget
 from curation.engine.config import EngineConfig
 from curation.engine.progress import progress
-from curation.engine.shards import Item, Shard, ShardReport, ShardWorker, make_shards
+from curation.engine.shards import BAD, Item, ItemReport, Shard, ShardReport, ShardWorker, make_shards
 
 logger = logging.getLogger(__name__)
 
@@ -20,10 +20,12 @@ class Engine:
 
     Args:
         note: told how far a pass is, by fields of `run_lock.Running`.
+        run: name of what is worked on, for logs and metrics.
     """
 
-    def __init__(self, config: EngineConfig, note: Callable[..., None] = lambda **_: None) -> None:
+    def __init__(self, config: EngineConfig, note: Callable[..., None] = lambda **_: None, run: str = "") -> None:
         self.config = config
+        self._run_name = run
         self._note = note
         self._used_ray = False
 
@@ -86,16 +88,21 @@ class Engine:
                         if item.stop:
                             raise CurationError(f"{pass_name} stopped: {item.stop}")
                         done += 1
-                        failed += item.state in ("failed", "unfinished")
-                        note = item.item_id
-                        if item.state in ("failed", "unfinished"):
-                            note = f"{item.item_id}: {item.detail}"
-                            logger.info("%s", item.detail, extra={"stage": pass_name, "item": item.item_id})
-                        shown.advance(1, note)
+                        failed += item.state in BAD
+                        shown.advance(1, f"{item.item_id}: {item.detail}" if item.state in BAD else item.item_id)
+                        self._log(pass_name, item)
                         self._note(done=done, failed=failed)
                         budget.count(item)
                 shards = make_shards(pass_name, deferred, 1)
         return items
+
+    def _log(self, pass_name: str, item: ItemReport) -> None:
+        where = {"run": self._run_name, "stage": pass_name, "item": item.item_id}
+        if item.state in BAD:
+            logger.warning("%s", item.detail, extra=where)
+        for clip, error in item.clip_errors.items():
+            logger.warning("%s: %s", clip, error, extra=where)
+        logger.info("%s in %.1f s, %d frames decoded", item.state, item.seconds, item.decoded_frames, extra=where)
 
     def _reports(
         self, build: Callable[[], ShardWorker], shards: Sequence[Shard], asked_gpus: float
@@ -106,4 +113,4 @@ class Engine:
         self._used_ray = True
         optional = self.config.worker_gpus is None
         resources = self.config.resources(asked_gpus)
-        yield from ray_data.run_shards(build, shards, resources, self.config.workers, optional)
+        yield from ray_data.run_shards(build, shards, resources, self.config.workers, optional, self._run_name)

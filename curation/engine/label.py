@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from curation.config import RunConfig
 from curation.contract.errors import BackendUnavailableError, ModelError
+from curation.contract.logs import log_context
 from curation.contract.manifest import RunFolder
 from curation.contract.schemas import CONTRACT_VERSION
 from curation.contract.spans import Span
@@ -228,10 +229,11 @@ class Labeller:
             if redo is not None and stage.name not in redo:
                 continue
             before = time.perf_counter()
-            if isinstance(stage, DeferredClipStage):
-                asked[stage.name] = stage.ask(frames, tables)
-            else:
-                tables = {**tables, **stage(frames, tables)}
+            with log_context(stage=f"{PASS}.{stage.name}"):
+                if isinstance(stage, DeferredClipStage):
+                    asked[stage.name] = stage.ask(frames, tables)
+                else:
+                    tables = {**tables, **stage(frames, tables)}
             clock[stage.name] = clock.get(stage.name, 0.0) + time.perf_counter() - before
         return _Labelled(frames.clip_id, tables, asked, report)
 

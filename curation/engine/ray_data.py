@@ -16,7 +16,9 @@ from dataclasses import replace
 from typing import Any
 
 from curation.contract.errors import CurationError, UsageError
+from curation.contract.logs import LogSetup, apply_logging, current_logging
 from curation.contract.storage import cannot_go_on
+from curation.engine import metrics
 from curation.engine.shards import Shard, ShardReport, ShardWorker
 from curation.stages.stage import Resources
 
@@ -26,12 +28,13 @@ _OBJECT_STORE_BYTES = 128 * 1024**2
 class _Actor:
     """Builds the worker once and feeds it."""
 
-    def __init__(self, build: Callable[[], ShardWorker], shards: Sequence[Shard]) -> None:
+    def __init__(self, build: Callable[[], ShardWorker], shards: Sequence[Shard], run: str, log: LogSetup) -> None:
+        apply_logging(log)
         self._build = functools.lru_cache(maxsize=1)(build)
-        self._shards = shards
+        self._shards, self._run = shards, run
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        return _process(self._build, self._shards[row["id"]])
+        return _process(self._build, self._shards[row["id"]], self._run)
 
 
 @functools.lru_cache(maxsize=1)
@@ -39,15 +42,20 @@ def _worker_of_this_process(build: Callable[[], ShardWorker]) -> ShardWorker:
     return build()
 
 
-def _task(row: dict[str, Any], build: Callable[[], ShardWorker], shards: Sequence[Shard]) -> dict[str, Any]:
-    return _process(functools.partial(_worker_of_this_process, build), shards[row["id"]])
+def _task(
+    row: dict[str, Any], build: Callable[[], ShardWorker], shards: Sequence[Shard], run: str, log: LogSetup
+) -> dict[str, Any]:
+    apply_logging(log)
+    return _process(functools.partial(_worker_of_this_process, build), shards[row["id"]], run)
 
 
-def _process(built: Callable[[], ShardWorker], shard: Shard) -> dict[str, Any]:
+def _process(built: Callable[[], ShardWorker], shard: Shard, run: str) -> dict[str, Any]:
     """A shard's report; or the line with which the run has to end. Ray makes pages of exceptions."""
     row = {"report": "", "refused": "", "error": ""}
     try:
-        return row | {"report": built()(shard).to_json()}
+        report = built()(shard)
+        metrics.record(report, run)
+        return row | {"report": report.to_json()}
     except UsageError as error:
         return row | {"refused": str(error)}
     except CurationError as error:
@@ -62,6 +70,7 @@ def run_shards(
     resources: Resources,
     workers: int | None,
     gpus_optional: bool = False,
+    run: str = "",
 ) -> Iterator[ShardReport]:
     """Process shards on the cluster that RAY_ADDRESS names (set inside `ray job submit`), else on a local one.
 
@@ -70,6 +79,7 @@ def run_shards(
         shards: travels to the workers, which take their own by index: a list of few, or one that reads from storage.
         workers: workers at most; None for as many as the cluster has room for, or grows to.
         gpus_optional: do without GPUs where a cluster of our own has none.
+        run: name of what is worked on, for metrics.
 
     Yields:
         Reports in the order in which shards finish.
@@ -94,14 +104,14 @@ def run_shards(
         actors = ActorPoolStrategy(min_size=1, max_size=workers, max_tasks_in_flight_per_actor=1)
         reports = rows.map(
             _Actor,  # pyright: ignore[reportArgumentType] - a callable class, which Ray's annotation leaves out
-            fn_constructor_args=(build, shards),
+            fn_constructor_args=(build, shards, run, current_logging()),
             compute=actors,
             num_cpus=resources.cpus,
             num_gpus=resources.gpus,
             memory=memory,
         )
     else:
-        task = functools.partial(_task, build=build, shards=shards)
+        task = functools.partial(_task, build=build, shards=shards, run=run, log=current_logging())
         tasks = TaskPoolStrategy(size=workers)
         reports = rows.map(task, compute=tasks, num_cpus=resources.cpus, memory=memory)
     for row in reports.iter_rows():

@@ -23,6 +23,7 @@ from curation.backends import Choice, asked_gpus, chosen, licence
 from curation.config import RunConfig, override_config
 from curation.contract import ids
 from curation.contract.errors import CurationError, UsageError
+from curation.contract.logs import log_context
 from curation.contract.manifest import RunFolder, open_run
 from curation.contract.schemas import CONTRACT_VERSION
 from curation.contract.storage import cannot_go_on
@@ -79,7 +80,7 @@ def run_curation(source: str, output: str, config: RunConfig, refit: bool = Fals
         if swept:
             log.info("removed %d files that an interrupted run left uncommitted", swept)
 
-        with Engine(config.engine, lock.note) as engine:
+        with log_context(run=run.uri), Engine(config.engine, lock.note, run.uri) as engine:
             _say(
                 f"{len(listing.files)} videos in {source}"
                 + (f" ({listing.ignored} other files)" if listing.ignored else "")

@@ -15,6 +15,7 @@ from curation.contract.schemas import SCHEMAS
 from curation.contract.tables import table
 from curation.engine import analyse, label
 from curation.engine.ledger import Ledger
+from curation.engine.shards import BAD
 from curation.selection.rules import Level
 from curation.selection.samples import build_samples
 from curation.selection.thresholds import read_thresholds, write_thresholds
@@ -69,7 +70,7 @@ def select(run: RunFolder, config: RunConfig, refit: bool) -> None:
 
 def _clip_errors(outcomes: pl.DataFrame) -> pl.LazyFrame:
     """Errors by clip: clip_id, error. A failed video's error goes for all of its clips."""
-    whole = outcomes.lazy().filter(pl.col("state").is_in(["failed", "unfinished"]))
+    whole = outcomes.lazy().filter(pl.col("state").is_in(BAD))
     single = outcomes.lazy().select(pl.col("clip_errors").explode()).drop_nulls()
     fields = pl.col("clip_errors").struct
     return pl.concat(

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+BAD = ("failed", "unfinished")  # states of items that did not come to what they should
+
 
 @dataclass(frozen=True)
 class Item:
@@ -139,3 +141,7 @@ def shard_size(items: int, size: int | None) -> int:
 
 def shard_name(pass_name: str, item_ids: Iterable[str]) -> str:
     return f"{pass_name}-{hashlib.sha256(chr(0).join(item_ids).encode()).hexdigest()[:16]}"
+
+
+def pass_of(shard_name: str) -> str:
+    return shard_name.rpartition("-")[0]

@@ -164,11 +164,11 @@ def _settings(models: ModelsHere, spec: ModelSpec) -> _Settings:
         model = gr.Dropdown(names, value=models.default, label="Model", filterable=False)
         with gr.Row():
             new_seed = gr.Button("New", size="sm")
-            seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=90, buttons=[new_seed])
+            seed = gr.Number(0, label="Seed", precision=0, minimum=0, scale=4, min_width=100, buttons=[new_seed])
             steps = gr.Number(
-                spec.num_inference_steps, label="Steps", precision=0, minimum=1, maximum=1000, min_width=90
+                spec.num_inference_steps, label="Steps", precision=0, minimum=1, maximum=1000, scale=3, min_width=80
             )
-            guidance = gr.Number(spec.guidance_scale, label="Guidance", minimum=1, min_width=90)
+            guidance = gr.Number(spec.guidance_scale, label="Guidance", minimum=1, scale=4, min_width=100)
     with gr.Accordion("Canvas and length", open=False):
         canvas = gr.Dropdown(
             canvas_choices(models.default),

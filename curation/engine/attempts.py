@@ -20,7 +20,7 @@ from typing import TypeVar
 
 import psutil
 
-from curation.contract.errors import BackendUnavailableError, ModelError, StorageError, VideoError
+from curation.contract.errors import BackendUnavailableError, ModelError, StorageError, UsageError, VideoError
 from curation.contract.logs import log_context
 from curation.contract.manifest import RunFolder
 from curation.engine.bounds import Bounds
@@ -63,16 +63,16 @@ def guarded(
         where = log_context(run=run.uri, stage=pass_name, item=report.item_id)
         with where, attempt(run, pass_name, report.item_id, bounds):
             return work()
-    except VideoError as error:
+    except BackendUnavailableError as error:  # no item can be done without it
+        report.state = "failed"
+        report.detail = report.stop = str(error)
+    except (UsageError, VideoError) as error:  # what was asked for cannot be done with this item
         report.state, report.detail = "failed", str(error)
     except ModelError as error:
         report.state, report.detail = "failed", str(error)
         note_model_error(report, error, on_error)
     except StorageError as error:
         report.state, report.detail = "unfinished", str(error)
-    except BackendUnavailableError as error:  # no item can be done without it
-        report.state = "failed"
-        report.detail = report.stop = str(error)
     except Exception as error:
         logger.debug("internal error", exc_info=True)
         report.state, report.detail = "failed", f"internal error: {type(error).__name__}: {error}"

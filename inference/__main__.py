@@ -57,9 +57,10 @@ def generate(
 
     load = _load_config(memory, quantization, step_cache, compile, transformer, lora, context_parallel)
     if request.suffix == ".mp4":
-        from inference.generate import request_of_video
+        from inference.metadata import recipe_of_video
 
-        asked = request_of_video(request)
+        made = recipe_of_video(request)
+        asked, load = made.request, load if load.model_dump(exclude_defaults=True) else made.load
     else:
         asked = load_request(request)
     asked = change_request(asked, {"model": model, "seed": seed}, str(request))
@@ -71,8 +72,8 @@ def generate(
     from curation.engine.progress import progress
     from inference.conditions import preview_conditions
     from inference.generate import generate as run
-    from inference.generate import write_generation
     from inference.loading import load_model
+    from inference.metadata import write_generation
     from inference.processes import is_first_process
 
     preview_conditions(asked)  # whatever is wrong with the pictures shows before minutes of loading
@@ -83,7 +84,7 @@ def generate(
     with progress("generate", asked.resolved().num_inference_steps or 1, "steps") as shown:
         made = run(asked, loaded, lambda *_: shown.advance(1))
     region = write_generation(made, output)
-    typer.echo(f"canvas: {output}\nregion: {region}\n{made.seconds:.1f} s, {made.model_revision}")
+    typer.echo(f"canvas: {output}\nregion: {region}\n{made.seconds:.1f} s, {made.model.revision}")
 
 
 @app.command()
@@ -181,6 +182,20 @@ def from_sample(
     folder = open_run(run)
     request_from_sample(folder, read_sample(folder, sample_id), model, output, seed)
     typer.echo(f"request: {output / 'request.yaml'}")
+
+
+@app.command("inspect")
+def inspect_video(
+    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="An mp4 that was generated here.")],
+    verbose: VerboseOption = False,
+) -> None:
+    """Print what a video was made from: request, options, weights, versions."""
+    set_up_logging(verbose)
+    import yaml
+
+    from inference.metadata import read_metadata
+
+    typer.echo(yaml.safe_dump(read_metadata(video), sort_keys=False, allow_unicode=True, width=120).rstrip())
 
 
 def main() -> None:

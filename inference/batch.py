@@ -164,7 +164,8 @@ class SampleGenerator:
 
     def _generate(self, row: dict[str, Any]) -> dict[str, Any]:
         """Write one sample's request and videos; returns what the row says of them."""
-        from inference.generate import generate, write_generation
+        from inference.generate import generate
+        from inference.metadata import write_generation
 
         name = row["sample_id"]
         with tempfile.TemporaryDirectory() as scratch:
@@ -184,7 +185,7 @@ class SampleGenerator:
             "video_uri": self.output.path(f"samples/{name}/{video.name}"),
             "region_uri": self.output.path(f"samples/{name}/{region.name}"),
             "request_uri": self.output.path(f"samples/{name}/request.yaml"),
-            "model_revision": generation.model_revision,
+            "model_revision": generation.model.revision,
             "width": full.size[0],
             "height": full.size[1],
             "num_frames": full.num_frames,

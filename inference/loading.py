@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXTransformer3DModel
 from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
+from huggingface_hub import try_to_load_from_cache
 from torch.distributed.device_mesh import init_device_mesh
 
 from curation.contract.errors import UsageError
@@ -33,11 +34,16 @@ class LoadedModel:
 
     Attributes:
         revision: which weights these are: "repository@commit", a folder, or "random, seed 0".
+        config: how it was loaded.
+        device, dtype: where it computes and in what, such as "cuda" and "bfloat16".
     """
 
     name: str
     pipeline: Any
     revision: str
+    config: LoadConfig
+    device: str
+    dtype: str
 
 
 def load_model(name: str, config: LoadConfig | None = None) -> LoadedModel:
@@ -62,13 +68,20 @@ def load_model(name: str, config: LoadConfig | None = None) -> LoadedModel:
         share_tokens(pipeline.transformer, init_device_mesh(device.type, shape, mesh_dim_names=DIMENSIONS))
     place(pipeline, config, device)
     pipeline.set_progress_bar_config(disable=True)
-    return LoadedModel(name, pipeline, revision)
+    return LoadedModel(name, pipeline, revision, config, device.type, str(dtype).removeprefix("torch."))
 
 
 @lru_cache(maxsize=1)
 def cached_model(name: str, config: LoadConfig | None = None) -> LoadedModel:
     """As `load_model`; keeps the last one, for a process that is asked again and again."""
     return load_model(name, config)
+
+
+def weights_are_here(spec: ModelSpec) -> bool:
+    """Whether a published model's weights are in the Hugging Face cache, so that nothing would be fetched."""
+    base = try_to_load_from_cache(spec.base, "model_index.json", revision=spec.revision)
+    transformer = try_to_load_from_cache(spec.transformer, "config.json")
+    return isinstance(base, str) and isinstance(transformer, str)
 
 
 def _published(spec: ModelSpec, config: LoadConfig, dtype: torch.dtype) -> tuple[Any, str]:

@@ -8,14 +8,16 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from curation.contract.errors import UsageError
 from curation.contract.manifest import RunFolder
+from curation.contract.tables import table
 from inference.batch import BatchSpec, run_batch
-from inference.generate import request_of_video
 from inference.generations import GENERATIONS, SCHEMA
 from inference.memory import LoadConfig
+from inference.metadata import recipe_of_video
 from inference.request import load_request
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -44,7 +46,7 @@ def test_every_sample_gets_one_row_and_a_rerun_does_what_is_missing(truth_run, t
         assert Path(row["video_uri"]).is_file() and Path(row["region_uri"]).is_file()
         request = load_request(Path(row["request_uri"]))
         assert (request.seed, request.size) == (row["seed"], (row["width"], row["height"]))
-        assert request.resolved() == request_of_video(Path(row["video_uri"]))
+        assert request.resolved() == recipe_of_video(Path(row["video_uri"])).request
     assert len({row["seed"] for row in rows.values()}) == 2
 
     # Killed after a video and before its row: the row file is not there.
@@ -70,6 +72,19 @@ def test_a_sample_that_fails_says_why_and_costs_no_other(truth_run, tmp_path):
         (tmp_path / "away.mp4").rename(broken["uri"])
     assert run_batch(spec_for(truth_run, tmp_path / "gen"), "train", engine="inline") == 0
     assert [row["error"] for row in rows_of(tmp_path / "gen")] == [None, None]
+
+
+def test_a_sample_that_shows_no_motion_says_so_plainly(truth_run, tmp_path):
+    rows = truth_run.read("samples").to_pylist()
+    still = next(row for row in rows if row["kinds"] == "frame_out")
+    for item in still["objects"]:
+        item["points"] = (np.asarray(item["points"]) + 1e5).tolist()
+    truth_run.write_shard("samples", "000", table("samples", rows))
+    assert run_batch(spec_for(truth_run, tmp_path / "gen"), "train", engine="inline") == 1
+    errors = {row["sample_id"]: row["error"] for row in rows_of(tmp_path / "gen")}
+    said = errors.pop(still["sample_id"])
+    assert said.startswith(f"sample {still['sample_id']}: ") and "trajector" in said and "internal" not in said
+    assert list(errors.values()) == [None]
 
 
 def test_wrong_places_are_refused(truth_run, tmp_path):

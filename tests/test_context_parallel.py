@@ -11,9 +11,9 @@ import yaml
 from PIL import Image
 
 from curation.contract.errors import UsageError
-from inference.generate import request_of_video
 from inference.loading import load_model
 from inference.memory import LoadConfig
+from inference.metadata import recipe_of_video
 from training.config import load_config
 from training.metrics import read_metrics
 from training.run import run_training
@@ -69,7 +69,7 @@ def test_the_command_writes_one_video(tmp_path):
         "-m", "inference", "generate", tmp_path / "request.yaml", "-o", tmp_path / "out.mp4", "--context-parallel", "2"
     )
     assert "canvas:" in outputs[0] and "canvas:" not in outputs[1]
-    assert request_of_video(tmp_path / "out.mp4").seed == 0
+    assert recipe_of_video(tmp_path / "out.mp4").request.seed == 0
 
 
 @pytest.mark.parametrize("sharding", ["none", pytest.param("fsdp", marks=pytest.mark.slow)])

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from typer.testing import CliRunner
 
 from curation.contract.errors import UsageError
-from inference.generate import GenerationCancelledError, generate, request_of_video, write_generation
+from inference.__main__ import app
+from inference.generate import GenerationCancelledError, generate
 from inference.loading import load_model
 from inference.memory import LoadConfig
+from inference.metadata import read_metadata, recipe_of_video, write_generation
 from inference.request import change_request, load_request
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -95,10 +98,11 @@ def test_files_say_how_to_make_them_again(folder, models, tmp_path):
             assert float(stream.average_rate) == pytest.approx(11.988, abs=1e-3)
             assert sum(1 for _ in container.decode(video=0)) == 5
             assert container.metadata["title"] == request.prompt
-    again = request_of_video(tmp_path / "out.mp4")
+    again = recipe_of_video(tmp_path / "out.mp4").request
     assert again == made.request
     assert (generate(again, models["wan"]).frames == made.frames).all()
-    assert made.metadata(tmp_path)["model_revision"] == "random, seed 0"
+    told = read_metadata(tmp_path / "out.mp4")
+    assert (told["model_revision"], told["load"], told["device"]) == ("random, seed 0", {}, made.model.device)
     with pytest.raises(UsageError, match="no folder"):
         write_generation(made, tmp_path / "nowhere" / "out.mp4")
 
@@ -111,9 +115,9 @@ def test_a_changed_picture_is_noticed(folder, models, tmp_path):
     write_generation(generate(load_request(copy / "wan.yaml"), models["wan"]), tmp_path / "out.mp4")
     Image.new("RGB", (64, 48)).save(copy / "first.png")
     with pytest.raises(UsageError, match=r"another .*first\.png"):
-        request_of_video(tmp_path / "out.mp4")
+        recipe_of_video(tmp_path / "out.mp4")
     with pytest.raises(UsageError, match="not a video that was generated here"):
-        request_of_video(copy / "wan.yaml")
+        recipe_of_video(copy / "wan.yaml")
 
 
 @pytest.mark.parametrize("family", ["wan", "cogvideox"])
@@ -186,6 +190,37 @@ def test_lora_and_other_transformers_load(folder, models, tmp_path):
     weights = {name: torch.randn_like(part) for name, part in get_peft_model_state_dict(transformer).items()}
     WanFrameInOutPipeline.save_lora_weights(tmp_path / "lora", transformer_lora_layers=weights)
     tuned = load_model("tiny-wan", LoadConfig(lora=Path(tmp_path / "lora")))
-    assert (generate(request, tuned).frames != plain.frames).any()
+    changed = generate(request, tuned)
+    assert (changed.frames != plain.frames).any()
     with pytest.raises(UsageError, match="LoRA"):
         load_model("tiny-wan", LoadConfig(lora=tmp_path / "nothing"))
+
+    write_generation(changed, tmp_path / "tuned.mp4")
+    assert recipe_of_video(tmp_path / "tuned.mp4").load == tuned.config
+    next((tmp_path / "lora").iterdir()).write_bytes(b"others")
+    with pytest.raises(UsageError, match=r"another .*lora"):
+        recipe_of_video(tmp_path / "tuned.mp4")
+
+
+def test_a_video_is_made_again_with_the_options_that_its_model_had(folder, tmp_path):
+    config = LoadConfig(memory="12gb", step_cache=0.3)
+    model = load_model("tiny-wan", config)
+    request = change_request(load_request(folder / "wan.yaml"), {"num_inference_steps": 3}, "test")
+    made = generate(request, model)
+    write_generation(made, tmp_path / "out.mp4")
+    recipe = recipe_of_video(tmp_path / "out.mp4")
+    assert recipe.load == config
+    assert (generate(recipe.request, load_model("tiny-wan")).frames != made.frames).any()
+
+    def run(*arguments: str) -> str:
+        result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+        assert result.exit_code == 0
+        return result.stdout
+
+    again = tmp_path / "again.mp4"
+    run("generate", str(tmp_path / "out.mp4"), "-o", str(again))
+    assert again.read_bytes() == (tmp_path / "out.mp4").read_bytes()
+    told = yaml.safe_load(run("inspect", str(again)))
+    assert told["load"] == {"memory": "12gb", "step_cache": 0.3} and told["request"]["seed"] == request.seed
+    run("generate", str(again), "-o", str(tmp_path / "other.mp4"), "--memory", "16gb")
+    assert recipe_of_video(tmp_path / "other.mp4").load == LoadConfig(memory="16gb")

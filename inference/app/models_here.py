@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import torch
-from huggingface_hub import try_to_load_from_cache
 
+from inference.loading import weights_are_here
 from inference.memory import LoadConfig
 from inference.models import MODELS, model_spec
 
@@ -41,7 +41,7 @@ def models_here(asked: str | None, config: LoadConfig) -> ModelsHere:
     """
     tiny = tuple(name for name, spec in MODELS.items() if not spec.base)
     gpu = torch.cuda.is_available()
-    published = tuple(name for name in MODELS if name not in tiny and gpu and _weights_here(name))
+    published = tuple(name for name in MODELS if name not in tiny and gpu and weights_are_here(model_spec(name)))
     if asked is not None:
         model_spec(asked)
         runnable = tuple(name for name in MODELS if name in (*tiny, *published, asked))
@@ -58,10 +58,3 @@ def _warning(tiny: bool, reason: str) -> str:
         f"This page runs on a tiny model with random weights, because {reason}: every step is real, but the videos are "
         "noise. Draw here, download the request, and generate it where a published model runs."
     )
-
-
-def _weights_here(name: str) -> bool:
-    spec = model_spec(name)
-    base = try_to_load_from_cache(spec.base, "model_index.json", revision=spec.revision)
-    transformer = try_to_load_from_cache(spec.transformer, "config.json")
-    return isinstance(base, str) and isinstance(transformer, str)

@@ -10,7 +10,8 @@ from curation.report.drawing import DrawnObject, Overlay, draw_overlay
 from curation.video.write import write_mp4
 from inference.app.bundle import write_bundle
 from inference.app.sessions import Run, Session
-from inference.generate import Generation, write_generation
+from inference.generate import Generation
+from inference.metadata import write_generation
 from inference.pictures import write_picture
 from training.conditioning.colours import colour
 

@@ -85,7 +85,7 @@ def doctor(
         UsageError: there is no such config.
     """
     console = console or Console(file=sys.stdout)
-    device = Finding("device for networks", *_attempt(_device))
+    device = device_for_networks()
     _print_backends(console, "Embedded backends (presets laptop and everything)", EMBEDDED, device.found)
     try:
         from curation.learned_backends import print_learned
@@ -94,7 +94,7 @@ def doctor(
     else:
         print_learned(console, preset, config_file, overrides, device.found.split(" ")[0])
     findings = [device, *codecs(), *machine()]
-    console.print(_finding_table(findings))
+    console.print(finding_table("Codecs and machine", findings))
     broken = [f"{item.capability}: {problem}" for item in EMBEDDED if (problem := missing(item))]
     broken += [f"{item.name}: {item.found}" for item in findings if not item.works]
     for line in broken:
@@ -123,6 +123,11 @@ def weights_path(backend: Backend) -> Path | None:
         if file.match(backend.weights) and path.is_file() and path.stat().st_size:
             return path
     return None
+
+
+def device_for_networks() -> Finding:
+    """Where networks run here."""
+    return Finding("device for networks", *_attempt(_device))
 
 
 def codecs() -> list[Finding]:
@@ -205,8 +210,9 @@ def _print_backends(console: Console, title: str, backends: tuple[Backend, ...],
             console.print(Text(f"  {backend.name}: {problem}"), soft_wrap=True)
 
 
-def _finding_table(findings: list[Finding]) -> Table:
-    table = plain_table("Codecs and machine", "", "works", "found")
+def finding_table(title: str, findings: Sequence[Finding]) -> Table:
+    """A row for each finding; where something does not work, its remedy too."""
+    table = plain_table(title, "", "works", "found")
     for finding in findings:
         found = finding.found if finding.works else f"{finding.found}; {finding.remedy}"
         table.add_row(finding.name, Text("yes", "green") if finding.works else Text("no", "red"), found)

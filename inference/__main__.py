@@ -14,7 +14,7 @@ app = command_app("inference", "Videos whose objects enter and leave the frame, 
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Run folder of curation: a path or s3:// / gs:// URI.")]
 MemoryOption = Annotated[
-    str | None, typer.Option(metavar="24gb|16gb|12gb", help="Fit into a GPU of that size; see inference/memory.py.")
+    str | None, typer.Option(metavar="24gb|16gb|12gb", help="Fit into a GPU of that size; `doctor` says which do.")
 ]
 StepCacheOption = Annotated[
     float | None, typer.Option(help="First-block cache: skip steps that change less than this share, e.g. 0.1.")
@@ -196,6 +196,20 @@ def inspect_video(
     from inference.metadata import read_metadata
 
     typer.echo(yaml.safe_dump(read_metadata(video), sort_keys=False, allow_unicode=True, width=120).rstrip())
+
+
+@app.command()
+def doctor(
+    vram: Annotated[
+        float | None, typer.Option(min=1, metavar="GIB", help="Of a GPU that is not here, such as 24.")
+    ] = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Say which published models fit into a GPU, with which options, and what is missing here to run them."""
+    set_up_logging(verbose)
+    from inference.doctor import doctor as examine
+
+    raise typer.Exit(examine(vram))
 
 
 def main() -> None:

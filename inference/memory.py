@@ -1,14 +1,15 @@
 """How a model is placed where memory is short, and what makes it faster.
 
-What the 5B models need in bfloat16: transformer 10 GB, Wan's text encoder 11.4 GB, CogVideoX's 9.5 GB, VAE below 2 GB,
-and working memory for 23,000 tokens and for the VAE's frames at 704x1280. Presets are combinations of diffusers' means:
+What the 5B models need in bfloat16: transformer 10 to 11 GB, Wan's text encoder 11.4 GB, CogVideoX's 9.5 GB, VAE below
+2 GB, and 3 to 4 GB of working memory for 20,000 tokens, 10 to 16 GB for the VAE's frames. `python -m inference doctor`
+computes it (`inference/footprint.py`) and says what fits. Presets are combinations of diffusers' means:
 
     24gb    parts move to the GPU one after the other (model CPU offload); the VAE works in tiles
     16gb    transformer and text encoder move block by block (group offload); the VAE works in tiles
     12gb    as 16gb, and the transformer's weights are kept as 8-bit floats and computed with in bfloat16
 
 `quantization: int8` keeps 8-bit integers instead (closer to the weights as they are, needs torchao), and a transformer
-from a .gguf file keeps what is in the file; both go with every preset. `python -m inference doctor` says what fits.
+from a .gguf file keeps what is in the file; both go with every preset.
 
 The means of 16gb and 12gb, quantization, step cache and compilation run in our tests on tiny models, where they change
 no or few values; on GPUs of these sizes no preset has been measured yet, nor any of them together with compilation.
@@ -18,13 +19,14 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
+from diffusers.hooks.group_offloading import apply_group_offloading
 from pydantic import Field, model_validator
 
 from curation.contract.config import Config
 from curation.contract.errors import UsageError
 
 # px; diffusers' defaults for the published models.
-_TILE = {
+TILES = {
     "AutoencoderKLWan": {"tile_sample_min_height": 256, "tile_sample_min_width": 256},
     "AutoencoderKLCogVideoX": {"tile_sample_min_height": 240, "tile_sample_min_width": 360},
 }
@@ -98,18 +100,20 @@ def place(pipeline: Any, config: LoadConfig, device: torch.device) -> None:
         pipeline.to(device)
         return
     # In tiles of the model's own VAE, also where another, made for smaller canvases, would make smaller ones.
-    pipeline.vae.enable_tiling(**_TILE[type(pipeline.vae).__name__])
+    pipeline.vae.enable_tiling(**TILES[type(pipeline.vae).__name__])
     pipeline.vae.enable_slicing()
     if config.memory == "24gb":
         if device.type == "cpu":
             raise UsageError("--memory 24gb: there is no GPU here to move parts to; leave it out")
         pipeline.enable_model_cpu_offload(device=device)
         return
-    pipeline.enable_group_offload(
-        onload_device=device,
-        offload_type="block_level",
-        num_blocks_per_group=1,
-        use_stream=device.type == "cuda",
-        exclude_modules=["vae"],
-    )
+    moving: dict[str, Any] = {
+        "onload_device": device,
+        "offload_type": "block_level",
+        "num_blocks_per_group": 1,
+        "use_stream": device.type == "cuda",
+    }
+    pipeline.transformer.enable_group_offload(**moving)
+    # The encoder inside: diffusers looks for blocks only one level down, and would move all 11 GB at once.
+    apply_group_offloading(pipeline.text_encoder.encoder, **moving)
     pipeline.vae.to(device)

@@ -6,6 +6,7 @@ import av
 import numpy as np
 import pytest
 import yaml
+from diffusers.hooks import HookRegistry
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -126,6 +127,8 @@ def test_memory_presets_give_the_same_video_or_one_close_to_it(folder, models, f
     plain = generate(request, models[family]).frames.astype(int)
     offloaded = load_model(f"tiny-{family}", LoadConfig(memory="16gb"))
     assert np.abs(generate(request, offloaded).frames - plain).max() <= 2
+    for block in offloaded.pipeline.text_encoder.encoder.block:  # one by one, not the whole encoder at once
+        assert HookRegistry.check_if_exists_or_initialize(block).get_hook("group_offloading") is not None
     eight_bit = load_model(f"tiny-{family}", LoadConfig(memory="12gb"))
     assert any("float8" in str(p.dtype) for p in eight_bit.pipeline.transformer.parameters())
     assert np.abs(generate(request, eight_bit).frames - plain).mean() < 32

@@ -16,7 +16,7 @@ def inference(*arguments):
     )
 
 
-@pytest.mark.parametrize("command", ["", "generate", "batch", "from-sample"])
+@pytest.mark.parametrize("command", ["", "generate", "batch", "app", "inspect", "doctor", "from-sample"])
 def test_help_imports_nothing_heavy(command):
     program = (
         "import sys\n"
@@ -35,7 +35,7 @@ def test_help_is_instant():
     started = time.perf_counter()
     result = inference("--help")
     assert time.perf_counter() - started < 1
-    assert all(command in result.stdout for command in ("generate", "batch", "from-sample"))
+    assert all(command in result.stdout for command in ("generate", "batch", "inspect", "doctor", "from-sample"))
 
 
 def test_errors_are_one_line_and_code_2(tmp_path):

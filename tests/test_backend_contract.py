@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from curation.contract.mask_tube import MaskTube
 from curation.contract.spans import Span
 from curation.models.camera import CameraBackendConfig, build_camera
 from curation.models.caption import CaptionConfig, build_captioner
@@ -153,8 +154,10 @@ class TestMasks:
         assert masks.dtype == bool
         union = np.count_nonzero(masks[frame] | prompt.mask)
         assert np.count_nonzero(masks[frame] & prompt.mask) / union > 0.95
-        sharp = build().sharpened(clip, frame, prompt.mask)
-        assert (sharp.shape, sharp.dtype) == (prompt.mask.shape, np.dtype(bool))
+        tube = MaskTube.of(masks, masks.shape[1:])
+        sharp = build().sharpened(clip, tube, [])
+        assert sharp.shape == tube.shape
+        assert sharp[frame].dtype == bool
 
     def test_same_answer_twice_also_after_another_object(self, build):
         clip, again = make_clip(*SIZES[0]), make_clip(*SIZES[0])

@@ -156,15 +156,15 @@ class ObjectsOverClip(ClipStage):
         tubes = [tube for tube in tubes if self._is_large(clip, tube[0])]
         tubes.sort(key=lambda tube: -mask_extents(tube[0]).areas.sum())
         tubes = tubes[: self._config.max_objects]
-        return [(self._sharpened(clip, masks), detection) for masks, detection in tubes]
+        alone = [masks for masks, _ in tubes]
+        return [
+            (self._masks.sharpened(clip, masks, alone[:index] + alone[index + 1 :]), detection)
+            for index, (masks, detection) in enumerate(tubes)
+        ]
 
     def _is_large(self, clip: ClipFrames, masks: MaskTube) -> bool:
         areas = mask_extents(masks).areas
         return bool(np.median(areas[areas > 0]) >= self._config.min_area * clip.width * clip.height)
-
-    def _sharpened(self, clip: ClipFrames, masks: MaskTube) -> MaskTube:
-        sharp = (self._masks.sharpened(clip, frame, mask) for frame, mask in enumerate(masks))
-        return MaskTube.of(sharp, (clip.height, clip.width))
 
     def _is_object(self, clip: ClipFrames, masks: np.ndarray) -> bool:
         """It lives long enough, and its way through the scene is long enough for its size."""

@@ -12,12 +12,13 @@ import numpy as np
 from pydantic import Field
 
 from curation.contract.config import Config
+from curation.contract.mask_tube import MaskTube
 from curation.contract.spans import mask_box
 from curation.models.masks.align import aligned
 from curation.models.masks.colours import colour_histogram, colour_miss, familiar_share
-from curation.models.masks.edges import half_strength
 from curation.models.masks.pieces import filled, meeting, met_foreground
 from curation.models.masks.protocol import MaskPrompt
+from curation.models.masks.sharpened import sharpened
 from curation.models.masks.together import follow_two
 from curation.models.masks.windows import Window, carried, clip_range, fetched, in_frame
 from curation.models.objects.motion_model import LIKELY, POSSIBLE, mask_motion, motion_model
@@ -57,9 +58,9 @@ class ForegroundMasks:
         """See MaskTracker."""
         return follow_two(clip, frame, masks, step)
 
-    def sharpened(self, clip: ClipFrames, frame: int, mask: np.ndarray) -> np.ndarray:
+    def sharpened(self, clip: ClipFrames, masks: MaskTube, others: Sequence[MaskTube]) -> MaskTube:
         """See MaskTracker."""
-        return half_strength(mask, motion_model(clip).evidence[frame], POSSIBLE)
+        return sharpened(clip, masks, others)
 
 
 @dataclass

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from curation.contract.mask_tube import MaskTube
 from curation.video.media import ClipFrames
 
 
@@ -43,9 +44,9 @@ class MaskTracker(Protocol):
         """
         ...
 
-    def sharpened(self, clip: ClipFrames, frame: int, mask: np.ndarray) -> np.ndarray:
-        """bool [h, w]: an object's mask in a frame with its edge as exact as this backend can make it.
+    def sharpened(self, clip: ClipFrames, masks: MaskTube, others: Sequence[MaskTube]) -> MaskTube:
+        """An object's masks over the clip with their edges as exact as this backend can make them.
 
-        Asked for once, when it is settled which masks are one object's.
+        Asked for once, when it is settled which masks are one object's. `others` are those of the other objects.
         """
         ...

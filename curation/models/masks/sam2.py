@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from pydantic import Field
 
+from curation.contract.mask_tube import MaskTube
 from curation.contract.spans import scale_points
 from curation.models.device import loading, pick_device, pick_dtype, working
 from curation.models.masks.protocol import MaskPrompt
@@ -103,9 +104,9 @@ class Sam2Masks:
         one, two = (both > 0) & (both == both.amax(0))
         return one.cpu().numpy(), (two & ~one).cpu().numpy()
 
-    def sharpened(self, clip: ClipFrames, frame: int, mask: np.ndarray) -> np.ndarray:
+    def sharpened(self, clip: ClipFrames, masks: MaskTube, others: Sequence[MaskTube]) -> MaskTube:
         """See MaskTracker. The network's edges are as exact as it makes them."""
-        return mask
+        return masks
 
     def _prompt(self, session: Any, clip: ClipFrames, prompt: MaskPrompt) -> None:
         add = self._loaded.processor.add_inputs_to_inference_session

@@ -51,8 +51,8 @@ class Background:
 
     def __init__(self, frames: np.ndarray, path: CameraPath, rest: "RestFinder") -> None:
         """frames: uint8 [T, h, w, 3] RGB."""
-        self._frames = frames
         self._path = path
+        self._tones: dict[int, np.ndarray | None] = {}
         self._size = (frames.shape[2], frames.shape[1])
         if path.still:
             samples = _spread(0, len(frames), _SAMPLES)
@@ -73,19 +73,37 @@ class Background:
             return
         self._pictures, self._window_of = _windows(frames, path, rest)
 
-    def evidence(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """uint8 [h, w] departure from the background, grey levels beyond noise; bool [h, w], where it is a shadow."""
+    def evidence(self, index: int, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """uint8 [h, w] departure of frame `index` (uint8 [h, w, 3]) from the background, grey levels beyond noise;
+        bool [h, w], where it is a shadow."""
         if not self._path.reliable[index]:
             return np.zeros(self._size[::-1], np.uint8), np.zeros(self._size[::-1], bool)
-        frame = self._frames[index]
         colour, noise, known = self.seen(index)
-        colour = _same_exposure(colour, frame, known)
+        self._tones[index] = _tone_table(colour, frame, known)
+        colour = _toned(colour, self._tones[index])
         departure, shadow = _departure(
             frame, colour, noise, known, slack_px=_WINDOW_SLACK_PX if len(self._pictures) > 1 else _SLACK_PX
         )
         if self._path.still:  # texture can only be compared where it lies exactly where it lay
             shadow &= ~_other_texture(frame[..., 1], colour[..., 1])
         return departure, shadow
+
+    def behind(self, index: int, part: tuple[slice, slice]) -> tuple[np.ndarray, np.ndarray]:
+        """The background in the rows and columns `part` of frame `index`, at its exposure, once `evidence` was asked.
+
+        Returns:
+            uint8 [h, w, 3], and bool [h, w] where it is known.
+        """
+        picture = self._pictures[self._window_of[index]]
+        if self._path.still:
+            colour, known = picture.colour[part], picture.known[part]
+        else:
+            corner = np.array([[1, 0, -part[1].start], [0, 1, -part[0].start], [0, 0, 1.0]])
+            motion = corner @ np.linalg.inv(picture.from_scene @ self._path.to_scene[index])
+            size = (part[1].stop - part[1].start, part[0].stop - part[0].start)
+            colour = cv2.warpPerspective(picture.colour, motion, size, borderMode=cv2.BORDER_REPLICATE)
+            known = cv2.warpPerspective(picture.known, motion, size)
+        return _toned(colour, self._tones.get(index)), (known == 255) & self._path.reliable[index]
 
     def seen(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The background as frame `index` would show it: colour [h, w, 3], noise [h, w], known [h, w], all uint8."""
@@ -248,7 +266,7 @@ def _without_ghosts(
     other = np.empty(seen.shape, bool)
     for row in range(len(stack)):
         known = seen[row].astype(np.uint8) * 255
-        level = _same_exposure(picture.colour, stack[row], known)
+        level = _toned(picture.colour, _tone_table(picture.colour, stack[row], known))
         departs, shadow = _departure(stack[row], level, picture.noise, known)
         other[row] = (departs >= LIKELY) & ~shadow & still[row]
     second, spread, count = _median(stack, other)
@@ -327,20 +345,27 @@ def _overlapping(path: CameraPath, centre: int, size: tuple[int, int]) -> list[i
     return [index for index in range(start, end + 1) if index % step == 0] or [centre]
 
 
-def _same_exposure(background: np.ndarray, frame: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """The background at the frame's exposure: a robust quadratic tone curve per channel."""
+def _toned(background: np.ndarray, table: np.ndarray | None) -> np.ndarray:
+    return background if table is None else cv2.LUT(background, table)
+
+
+def _tone_table(background: np.ndarray, frame: np.ndarray, known: np.ndarray) -> np.ndarray | None:
+    """uint8 [1, 256, 3], the background's levels at the frame's exposure: a robust quadratic tone curve per channel.
+
+    None when they are the same.
+    """
     step = max(1, round((frame.shape[0] * frame.shape[1] / 4000) ** 0.5))
     valid = known[::step, ::step] == 255
     if valid.sum() < 100:
-        return background
+        return None
     curves = []
     for channel in range(3):
         x = background[::step, ::step, channel][valid].astype(np.float64)
         y = frame[::step, ::step, channel][valid].astype(np.float64)
         curves.append(_tone_curve(x, y))
     if all(np.abs(curve - np.arange(256)).max() < 1.5 for curve in curves):
-        return background
-    return cv2.LUT(background, np.stack(curves, axis=1)[None].round().astype(np.uint8))
+        return None
+    return np.stack(curves, axis=1)[None].round().astype(np.uint8)
 
 
 def _tone_curve(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -371,7 +396,7 @@ def _departure(
 
     The distance is the sum of the channels' differences, weighted by .6, in grey levels beyond noise.
     """
-    low, high = _levels_near(colour, slack_px)
+    low, high = levels_near(colour, slack_px)
     above = cv2.subtract(frame, high)
     below = cv2.subtract(low, frame)
     miss = cv2.blur(cv2.add(above, below), (3, 3))
@@ -383,7 +408,7 @@ def _departure(
     return evidence, _shadow(frame, colour, evidence)
 
 
-def _levels_near(colour: np.ndarray, reach_px: float) -> tuple[np.ndarray, np.ndarray]:
+def levels_near(colour: np.ndarray, reach_px: float) -> tuple[np.ndarray, np.ndarray]:
     """Least and largest levels that linear interpolation finds within `reach_px` of every pixel."""
     whole = int(np.ceil(reach_px))
     kernel = np.ones((2 * whole + 1, 2 * whole + 1), np.uint8)

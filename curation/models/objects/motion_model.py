@@ -29,10 +29,10 @@ class MotionModel:
         frames = even_exposure(clip.frames, self._gains)
         self.gray = clip.gray if frames is clip.frames else luma(frames)
         self._rest = RestFinder(self.gray, clip.seconds, self.path)
-        background = Background(frames, self.path, self._rest)
+        self._background = Background(frames, self.path, self._rest)
         self.evidence = np.empty(clip.gray.shape, np.uint8)
         for index in range(clip.length):
-            departure, shadow = background.evidence(index)
+            departure, shadow = self._background.evidence(index, frames[index])
             weak = np.minimum(departure // _SHADOW_SHARE, LIKELY - 1)
             self.evidence[index] = _without_specks(np.where(shadow, weak, departure))
         factor = min(1.0, _FLOW_SIDE / max(clip.width, clip.height))
@@ -41,9 +41,13 @@ class MotionModel:
         self._small: dict[int, np.ndarray] = {}
         self._flows: dict[tuple[int, int], np.ndarray] = {}
 
-    def colours(self, index: int) -> np.ndarray:
-        """uint8 [h, w, 3]: a frame with changes of exposure taken out."""
-        return at_gain(self._clip.frames[index], self._gains[index])
+    def colours(self, index: int, part: tuple[slice, slice] = (slice(None), slice(None))) -> np.ndarray:
+        """uint8 [h, w, 3]: the rows and columns `part` of a frame with changes of exposure taken out."""
+        return at_gain(self._clip.frames[index][part], self._gains[index])
+
+    def behind(self, index: int, part: tuple[slice, slice]) -> tuple[np.ndarray, np.ndarray]:
+        """uint8 [h, w, 3]: what of the background the object hides there; bool [h, w]: where it is known."""
+        return self._background.behind(index, part)
 
     def moving(self, index: int) -> np.ndarray:
         """uint8 [h, w], 255 where something moves relative to the camera's motion in frame `index`."""

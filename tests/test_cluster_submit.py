@@ -1,13 +1,18 @@
 """`python -m cluster submit` against a real Ray head: what is uploaded, logs, exit codes, Ctrl-C, a token."""
 
+import fcntl
 import os
+import pty
+import re
 import secrets
+import select
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import urllib.error
 import urllib.request
@@ -118,7 +123,89 @@ def test_ctrl_c_without_a_terminal_lets_the_job_go_on(head, tmp_path):
     job.send_signal(signal.SIGINT)
     _, told = job.communicate(timeout=60)
     assert job.returncode == 130
-    assert "goes on; stop it by: ray job stop" in told
+    assert "goes on; follow it: ray job logs --follow --address" in told
+    assert f"stop it: ray job stop --address {head}" in told
+
+
+WORK = """
+import signal, sys, time
+def stop(*_):
+    print("putting things away", flush=True)
+    time.sleep(4)
+    print("put away", flush=True)
+    sys.exit(1)
+signal.signal(signal.SIGTERM, stop)
+for step in range(600):
+    print(f"step {step}.", flush=True)
+    time.sleep(0.2)
+"""
+
+
+class Terminal:
+    """`submit` on a terminal of its own, as a person sees it and types."""
+
+    def __init__(self, head, folder):
+        self.shown = ""
+        self.ours, theirs = pty.openpty()
+        words = [sys.executable, "-m", "cluster", "submit", "--address", head, "--working-dir", folder, "--"]
+        self.process = subprocess.Popen(
+            [*words, "python", "-c", WORK],
+            cwd=ROOT, env=os.environ | TOKEN, stdin=theirs, stdout=theirs, stderr=theirs,
+            start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )  # fmt: skip
+        os.close(theirs)
+
+    def until(self, text):
+        deadline = time.monotonic() + 90
+        while text not in self.shown:
+            assert time.monotonic() < deadline, self.shown
+            if select.select([self.ours], [], [], 1)[0]:
+                try:
+                    self.shown += os.read(self.ours, 65536).decode()
+                except OSError:  # the other end is closed
+                    assert text in self.shown, self.shown
+        before, _, self.shown = self.shown.partition(text)
+        return before
+
+    def type(self, text):
+        os.write(self.ours, text.encode())
+
+    def ended(self):
+        code = self.process.wait(timeout=60)
+        os.close(self.ours)
+        return code
+
+
+def test_ctrl_c_asks_and_a_second_one_leaves_the_job_running(head, tmp_path):
+    terminal = Terminal(head, tmp_path)
+    seen = terminal.until("step 5.")
+    terminal.type("\x03")
+    seen += "step 5." + terminal.until("yes / no / keep following: ")
+    terminal.type("keep\n")
+    seen += terminal.until("step 20.")
+    steps = [int(step) for step in re.findall(r"step (\d+)\.", seen)]
+    assert steps == list(range(20))  # each once, in order, also those of the time in which it asked
+    terminal.type("\x03")
+    terminal.until("keep following: ")
+    terminal.type("\x03")
+    job = terminal.until(" goes on; follow it: ray job logs --follow").rpartition(" ")[2]
+    assert terminal.ended() == 130
+    status = [Path(sys.executable).with_name("ray"), "job", "status", "--address", head, job]
+    said = subprocess.run(status, env=os.environ | TOKEN, capture_output=True, text=True, check=True)
+    assert "RUNNING" in said.stdout + said.stderr
+    stop = [Path(sys.executable).with_name("ray"), "job", "stop", "--no-wait", "--address", head, job]
+    subprocess.run(stop, env=os.environ | TOKEN, capture_output=True, check=True)
+
+
+def test_ctrl_c_and_yes_stops_the_job_and_gives_it_time_to_end(head, tmp_path):
+    terminal = Terminal(head, tmp_path)
+    terminal.until("step 1.")
+    terminal.type("\x03")
+    terminal.until("keep following: ")
+    terminal.type("y\n")
+    terminal.until("is being stopped")
+    terminal.until("put away")
+    assert terminal.ended() == 130
 
 
 def test_a_head_that_refuses_or_is_not_there_is_named(head, tmp_path):
@@ -136,6 +223,11 @@ def test_only_big_files_are_named_one_by_one(tmp_path):
     (tmp_path / "small").write_bytes(b"")
     (tmp_path / "large").write_bytes(b"x" * (6 << 20))
     assert [pattern for pattern in exclude_patterns(tmp_path) if pattern.startswith("/")] == ["/large"]
+
+
+def test_what_plain_ray_leaves_out_is_what_submit_leaves_out(tmp_path):
+    ignored = (ROOT / ".rayignore").read_text().splitlines()
+    assert ignored[-len(exclude_patterns(tmp_path)) :] == exclude_patterns(tmp_path)
 
 
 def test_help_imports_nothing_heavy():

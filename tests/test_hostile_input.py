@@ -143,16 +143,17 @@ def test_names_are_only_names(tmp_path):
         (folder / name).write_bytes(video)
     (folder / "broken\nname.mp4").write_text("no video")
     files = list_videos(str(folder), InputConfig()).files
-    assert sorted(file.relative_path for file in files) == sorted([*NAMES, "broken\nname.mp4"])
-    for file in files:
-        key = video_id(file.relative_path)
+    found = {Path(uri).name: (key, uri) for key, uri in files.select("video_id", "uri").iter_rows()}
+    assert sorted(found) == sorted([*NAMES, "broken\nname.mp4"])
+    for name, (key, uri) in found.items():
+        assert key == video_id(name)
         assert key.replace("-", "").isalnum()
         RunFolder(tmp_path / "run").write_bytes(f"ledger/attempts/{key}", b"1")
-        if "broken" in file.relative_path:
-            assert "broken name.mp4: not a video" in refusal(Path(file.uri))
+        if "broken" in name:
+            assert "broken name.mp4: not a video" in refusal(Path(uri))
         else:
-            assert frames_of(Path(file.uri)) == 12
-    assert len({video_id(file.relative_path) for file in files}) == len(files)
+            assert frames_of(Path(uri)) == 12
+    assert files["video_id"].n_unique() == files.height
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "run", "video.bin.mp4"]
 
 

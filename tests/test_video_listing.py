@@ -1,11 +1,14 @@
 """Finding the input's videos."""
 
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
 from pyarrow import fs
 
 from curation.contract.errors import UsageError
+from curation.contract.ids import video_id
 from curation.video.listing import InputConfig, list_videos
 from curation.video.location import local_path
 
@@ -19,7 +22,13 @@ def put(path: Path, content: bytes = b"x") -> Path:
 
 
 def names(root: Path | str, config: InputConfig = CONFIG) -> list[str]:
-    return [file.relative_path for file in list_videos(str(root), config).files]
+    """Paths below the root."""
+    top = local_path(str(root)).partition("?")[0]
+    return sorted(uri.partition("?")[0].removeprefix(f"{top}/") for uri in list_videos(str(root), config).files["uri"])
+
+
+def only(root: str) -> dict[str, Any]:
+    return list_videos(root, CONFIG).files.row(0, named=True)
 
 
 def test_a_folder_is_searched_through_in_order(tmp_path: Path) -> None:
@@ -34,26 +43,26 @@ def test_a_folder_is_searched_through_in_order(tmp_path: Path) -> None:
         "README",
     ):
         put(tmp_path / name, b"12345")
+    assert names(tmp_path) == ["a.MKV", "b.mp4", "sub/a.webm", "sub/deep/c.avi"]
     listing = list_videos(str(tmp_path), CONFIG)
-    assert [file.relative_path for file in listing.files] == ["a.MKV", "b.mp4", "sub/a.webm", "sub/deep/c.avi"]
     assert listing.ignored == 2
-    assert listing.files[3].uri == str(tmp_path / "sub" / "deep" / "c.avi")
-    assert listing.files[3].bytes == 5
+    assert listing.files["video_id"].is_sorted()
+    deep = listing.files.row(by_predicate=pl.col("video_id") == video_id("sub/deep/c.avi"), named=True)
+    assert deep["uri"] == str(tmp_path / "sub" / "deep" / "c.avi")
+    assert deep["bytes"] == 5
     assert names(f"file://{tmp_path}") == names(tmp_path)
     assert names(tmp_path, InputConfig(extensions=("txt",))) == ["notes.txt"]
 
 
 def test_a_file_named_by_itself_is_taken_whatever_its_name(tmp_path: Path) -> None:
     path = put(tmp_path / "clip.bin")
-    (file,) = list_videos(str(path), CONFIG).files
-    assert (file.uri, file.relative_path, file.bytes) == (str(path), "clip.bin", 1)
+    assert only(str(path)) == {"video_id": video_id("clip.bin"), "uri": str(path), "bytes": 1}
 
 
 def test_a_relative_root_gives_absolute_uris(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path / "in" / "a.mp4")
     monkeypatch.chdir(tmp_path)
-    (file,) = list_videos("in", CONFIG).files
-    assert file.uri == str(tmp_path / "in" / "a.mp4")
+    assert only("in")["uri"] == str(tmp_path / "in" / "a.mp4")
 
 
 def test_links_that_lead_outside_are_not_followed(tmp_path: Path) -> None:
@@ -80,9 +89,18 @@ def test_a_name_that_is_no_text_can_be_stored_and_opened(tmp_path: Path) -> None
         put(path)
     except OSError:
         pytest.skip("this file system takes only UTF-8 names")
-    (file,) = list_videos(str(tmp_path), CONFIG).files
-    assert file.uri.encode().endswith(b"caf%E9.mp4")
-    assert Path(local_path(file.uri)).read_bytes() == b"x"
+    file = only(str(tmp_path))
+    assert file["uri"].endswith("caf%E9.mp4")
+    assert file["video_id"] == video_id("caf\udce9.mp4")
+    assert Path(local_path(file["uri"])).read_bytes() == b"x"
+
+
+def test_two_files_of_one_id_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "a.mp4")
+    put(tmp_path / "b.mp4")
+    monkeypatch.setattr("curation.video.listing.video_id", lambda path: "same")
+    with pytest.raises(UsageError, match=r"a\.mp4 and .*b\.mp4 would share the id same; rename"):
+        list_videos(str(tmp_path), CONFIG)
 
 
 def test_what_is_missing_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,11 +141,11 @@ def test_a_store_is_searched_through(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "curation.video.listing.open_filesystem", lambda uri: (store, uri.removeprefix("s3://").partition("?")[0])
     )
     listing = list_videos("s3://bucket/in?region=eu-west-1", CONFIG)
-    assert [(file.uri, file.relative_path) for file in listing.files] == [
-        ("s3://bucket/in/b.mp4?region=eu-west-1", "b.mp4"),
-        ("s3://bucket/in/sub/a%20b.mkv?region=eu-west-1", "sub/a b.mkv"),
-    ]
+    assert dict(listing.files.select("uri", "video_id").iter_rows()) == {
+        "s3://bucket/in/b.mp4?region=eu-west-1": video_id("b.mp4"),
+        "s3://bucket/in/sub/a%20b.mkv?region=eu-west-1": video_id("sub/a b.mkv"),
+    }
     assert listing.ignored == 1
-    assert names("s3://bucket/in/b.mp4") == ["b.mp4"]
+    assert only("s3://bucket/in/b.mp4")["video_id"] == video_id("b.mp4")
     with pytest.raises(UsageError, match="does not exist"):
         list_videos("s3://bucket/out", CONFIG)

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +21,6 @@ import yaml
 
 from curation.backends import Choice, asked_gpus, chosen, licence
 from curation.config import RunConfig, override_config
-from curation.contract import ids
 from curation.contract.errors import CurationError, UsageError
 from curation.contract.logs import log_context
 from curation.contract.manifest import RunFolder, open_run
@@ -39,7 +38,7 @@ from curation.engine.shards import ShardWorker
 from curation.engine.summary import print_summary, write_summary
 from curation.models.model_config import ModelConfig
 from curation.selection.rules import drops_size
-from curation.video.listing import SourceFile, list_videos
+from curation.video.listing import list_videos
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +81,7 @@ def run_curation(source: str, output: str, config: RunConfig, refit: bool = Fals
 
         with log_context(run=run.uri), Engine(config.engine, lock.note, run.uri) as engine:
             _say(
-                f"{len(listing.files)} videos in {source}"
+                f"{listing.files.height} videos in {source}"
                 + (f" ({listing.ignored} other files)" if listing.ignored else "")
             )
             passes = _Passes(run, config, before, engine, lock.token)
@@ -130,17 +129,9 @@ class _Passes:
     ) -> None:
         self.run, self.config, self.before, self.engine, self.owner = run, config, before, engine, owner
 
-    def analyse(self, ledger: Ledger, files: Sequence[SourceFile]) -> None:
+    def analyse(self, ledger: Ledger, files: pl.DataFrame) -> None:
         """Analyse every file that was not analysed with these settings, or that changed since."""
-        wanted = pl.DataFrame(
-            {
-                "item_id": [ids.video_id(file.relative_path) for file in files],
-                "uri": [file.uri for file in files],
-                "relative_path": [file.relative_path for file in files],
-                "bytes": [file.bytes for file in files],
-            },
-            schema={name: WANTED[name] for name in ("item_id", "uri", "relative_path", "bytes")},
-        ).with_columns(pl.lit([], dtype=WANTED["clips"]).alias("clips"), pl.lit("").alias("analysis_shard"))
+        wanted = wanted_videos(files)
         self._refuse_other_files(ledger, wanted)
         settings = f"{analyse.DECODE}={self.config.decode.fingerprint()}"
         chain = analyse.analysis_chain(self.config)
@@ -193,6 +184,19 @@ class _Passes:
                 f"{self.run.uri}: was made from {row['uri']}, and the input now has another file of that name at "
                 f"{row['uri_now']}; give another --output"
             )
+
+
+def wanted_videos(files: pl.DataFrame) -> pl.DataFrame:
+    """Listed files as `plan_pass` wants them."""
+    nothing = pl.lit([], dtype=WANTED["clips"])
+    return files.select(
+        pl.col("video_id").alias("item_id"),
+        "uri",
+        pl.lit("").alias("relative_path"),
+        "bytes",
+        nothing.alias("clips"),
+        pl.lit("").alias("analysis_shard"),
+    )
 
 
 def _admitted_now(run: RunFolder, config: RunConfig) -> pl.Series:

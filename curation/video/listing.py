@@ -2,15 +2,19 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
+import polars as pl
 from pyarrow import fs
 from pydantic import Field
 
 from curation.contract.config import Config
 from curation.contract.errors import UsageError
+from curation.contract.ids import video_id
 from curation.contract.storage import open_filesystem
 from curation.video.location import is_remote, local_path, local_uri, remote_uri
 
@@ -62,26 +66,20 @@ class InputConfig(Config):
     )
 
 
-@dataclass(frozen=True)
-class SourceFile:
-    """One input file.
-
-    Attributes:
-        uri: absolute path of a local file, URI of a remote one.
-        relative_path: path below the input root, forward slashes; the file's name when the input is one file.
-        bytes: file size.
-    """
-
-    uri: str
-    relative_path: str
-    bytes: int
+COLUMNS = {"video_id": pl.String, "uri": pl.String, "bytes": pl.Int64}
+_ROWS_AT_ONCE = 50_000
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The videos of an input, sorted by relative path, and how many other files were passed over."""
+    """The videos of an input, and how many other files were passed over.
 
-    files: list[SourceFile]
+    Attributes:
+        files: one row a video, sorted by video_id: video_id (from the path below the input root), uri (absolute path
+            of a local file, URI of a remote one), bytes. A table, as there may be millions.
+    """
+
+    files: pl.DataFrame
     ignored: int
 
 
@@ -109,22 +107,46 @@ def _local(root: str, config: InputConfig) -> Listing:
     except OSError as error:
         raise UsageError(f"input {root!r} cannot be read: {error.strerror}; check its permissions") from None
     if stat.S_ISREG(info.st_mode):
-        return Listing([SourceFile(local_uri(top), top.name, info.st_size)], ignored=0)
+        return Listing(_table([(video_id(top.name), local_uri(top), info.st_size)]), ignored=0)
     if not stat.S_ISDIR(info.st_mode):
         raise UsageError(f"input {root!r} is neither a file nor a folder; give a folder of videos, a video or a URI")
 
-    files, ignored, outside = [], 0, 0
+    passed = Counter()
+    files = _table(_local_files(top, config, passed))
+    if files.is_empty():
+        outside = passed["outside"]
+        links = f", and {outside} links that lead out of it (input.follow_links follows them)" if outside else ""
+        raise UsageError(_no_videos(root, passed["ignored"], links, config))
+    return Listing(files, passed.total())
+
+
+def _local_files(top: Path, config: InputConfig, passed: Counter[str]) -> Iterator[tuple[str, str, int]]:
+    """Rows of COLUMNS; what is passed over is counted in `passed`."""
     for path in _walk(top, config.follow_links):
         if not _is_video(path.name, config):
-            ignored += 1
+            passed["ignored"] += 1
         elif path.is_symlink() and not config.follow_links and not _leads_inside(path, top):
-            outside += 1
+            passed["outside"] += 1
         elif path.is_file():
-            files.append(SourceFile(local_uri(path), path.relative_to(top).as_posix(), path.stat().st_size))
-    if not files:
-        links = f", and {outside} links that lead out of it (input.follow_links follows them)" if outside else ""
-        raise UsageError(_no_videos(root, ignored, links, config))
-    return Listing(sorted(files, key=lambda file: file.relative_path), ignored + outside)
+            yield video_id(path.relative_to(top).as_posix()), local_uri(path), path.stat().st_size
+
+
+def _table(files: Iterable[tuple[str, str, int]]) -> pl.DataFrame:
+    """Rows of COLUMNS as a table, with few of them at once as Python objects.
+
+    Raises:
+        UsageError: two files would have one id.
+    """
+    remaining = iter(files)
+    parts = [pl.DataFrame(schema=COLUMNS)]
+    while part := list(islice(remaining, _ROWS_AT_ONCE)):
+        parts.append(pl.DataFrame(part, schema=COLUMNS, orient="row"))
+    table = pl.concat(parts).sort("video_id", "uri")
+    twice = table.filter(pl.col("video_id") == pl.col("video_id").shift())
+    if not twice.is_empty():  # ids end in 32 bits of a hash
+        same = table.filter(pl.col("video_id") == twice["video_id"][0])["uri"]
+        raise UsageError(f"{same[0]} and {same[1]} would share the id {twice['video_id'][0]}; rename one of them")
+    return table
 
 
 def _walk(top: Path, follow_links: bool) -> Iterator[Path]:
@@ -165,21 +187,27 @@ def _remote(root: str, config: InputConfig) -> Listing:
     if info.type == fs.FileType.NotFound:
         raise UsageError(f"input {root!r} does not exist; check the bucket and the path")
     if info.type == fs.FileType.File:
-        return Listing([SourceFile(root, PurePosixPath(path).name, info.size)], ignored=0)
+        return Listing(_table([(video_id(PurePosixPath(path).name), root, info.size)]), ignored=0)
 
-    visible = {
-        relative: file
-        for file in found
-        if file.type == fs.FileType.File and not _is_hidden(relative := PurePosixPath(file.path).relative_to(path))
-    }
-    files = [
-        SourceFile(remote_uri(root, file.path), relative.as_posix(), file.size)
-        for relative, file in visible.items()
-        if _is_video(relative.name, config)
-    ]
-    if not files:
-        raise UsageError(_no_videos(root, len(visible), "", config))
-    return Listing(sorted(files, key=lambda file: file.relative_path), len(visible) - len(files))
+    passed = Counter()
+    files = _table(_remote_files(root, path, found, config, passed))
+    if files.is_empty():
+        raise UsageError(_no_videos(root, passed["ignored"], "", config))
+    return Listing(files, passed.total())
+
+
+def _remote_files(
+    root: str, path: str, found: list[fs.FileInfo], config: InputConfig, passed: Counter[str]
+) -> Iterator[tuple[str, str, int]]:
+    """As `_local_files`."""
+    for file in found:
+        relative = PurePosixPath(file.path).relative_to(path)
+        if file.type != fs.FileType.File or _is_hidden(relative):
+            continue
+        if _is_video(relative.name, config):
+            yield video_id(relative.as_posix()), remote_uri(root, file.path), file.size
+        else:
+            passed["ignored"] += 1
 
 
 def _is_video(name: str, config: InputConfig) -> bool:

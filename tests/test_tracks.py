@@ -8,11 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation.contract.ids import generator
+from curation.contract.mask_tube import MaskTube
 from curation.contract.rle import encode_mask
 from curation.contract.tables import records, table
 from curation.models.tracking import TrackingConfig, build_tracker
 from curation.models.tracking.body_motion import body_motion
 from curation.models.tracking.lucas_kanade import LucasKanadeTracker
+from curation.models.tracking.mask_anchor import MaskAnchors
 from curation.models.tracking.patches import cut_patches, find_patch, likeness
 from curation.stages.query_points import QueryPoints, QueryPointsConfig, point_count, spread_points
 from curation.stages.tracks import Tracks, TracksConfig, cycle_ends, track_speed
@@ -283,6 +285,70 @@ def test_bad_tracks_are_dropped_by_the_right_check(scene, clip_frames, tracker, 
     assert item["query_points"] == []
     assert np.asarray(track["points"]).shape[:2] == (clip.length, 0)
     assert track["speed"] is None
+
+
+class Blind:
+    """A tracker that knows where its points go, and does not know that they are seen after their first frame."""
+
+    name = "blind"
+
+    def __init__(self, rendered):
+        self._rendered = rendered
+
+    def track(self, clip, queries, masks=None):
+        points, _ = true_tracks(self._rendered, queries, [self._rendered.objects[0]] * len(queries))
+        visible = np.arange(clip.length)[:, None] == queries[None, :, 0]
+        return points.astype(np.float32), visible
+
+
+def test_a_point_on_its_objects_mask_is_seen_whatever_the_tracker_says(scene, clip_frames):
+    rendered = scene("exits_right")
+    clip, tables = clip_frames(rendered)
+    tables = give_masks(clip, tables, rendered)
+    tables |= QueryPoints()(clip, tables)
+    tables |= Tracks(tracker=Blind(rendered))(clip, tables)
+    there = rendered.masks[rendered.objects[0]].any(axis=(1, 2))
+    visibility = records(tables["tracks"])[0]["visibility"]
+    assert visibility[there][:-5].mean() > 0.95
+    assert not visibility[~there].any()
+
+
+def test_points_go_where_the_mask_differs_from_what_is_behind():
+    mask, sure = np.zeros((60, 80), bool), np.zeros((60, 80), bool)
+    mask[10:50, 10:70] = True
+    sure[10:50, 10:40] = True
+    assert spread_points(mask, generator(0, "test"), QueryPointsConfig(), sure)[:, 0].max() < 40
+    sure[:, 12:] = False  # too little of the mask to go by
+    assert spread_points(mask, generator(0, "test"), QueryPointsConfig(), sure)[:, 0].max() > 40
+
+
+def test_a_start_frame_in_which_the_mask_holds_another_object_gets_no_points(scene, clip_frames):
+    rendered = scene("static_cross_left_right")
+    clip, tables = clip_frames(rendered)
+    tables = give_masks(clip, tables, rendered)
+    masks = clip.cache["masks"]["object-0"].copy()
+    start = int(records(tables["clips"])[0]["start_frames"][1]) - clip.start
+    found = int(records(tables["objects"])[0]["query_frame"]) - clip.start
+    frames = {query["frame"] for query in records(QueryPoints()(clip, tables)["objects"])[0]["query_points"]}
+    assert clip.start + start in frames
+    assert start != found
+    masks[start, : masks.shape[1] // 2] = True
+    clip.cache["masks"]["object-0"] = masks
+    frames = {query["frame"] for query in records(QueryPoints()(clip, tables)["objects"])[0]["query_points"]}
+    assert clip.start + start not in frames
+
+
+@pytest.mark.parametrize("kind", ["array", "tube"])
+def test_a_piece_left_behind_does_not_lead_points_astray(kind):
+    masks = np.zeros((6, 60, 200), bool)
+    for frame in range(6):
+        masks[frame, 20:40, 60 + 10 * frame : 80 + 10 * frame] = True
+    masks[3:, 30:34, 10:14] = True
+    anchors = MaskAnchors([masks if kind == "array" else MaskTube.of(masks, (60, 200))], 1)
+    body, point = np.zeros(1, int), np.zeros(1, int)
+    anchors.remember(2, point, body, np.array([[85.0, 30.0]]))
+    assert anchors.place(5, point, body, np.array([[85.0, 30.0]])) == pytest.approx(np.array([[115.0, 30.0]]))
+    assert anchors.step(0, 2, 3) == pytest.approx([10, 0])
 
 
 def test_clip_without_objects_stays_empty(scene, clip_frames):

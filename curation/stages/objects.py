@@ -257,7 +257,7 @@ def _no_points() -> np.ndarray:
 
 
 def _query_frame(extents: Extents, starts: Sequence[int], clip: ClipFrames) -> int:
-    """A start frame that shows the object whole and large, or else one from which it changes least either way.
+    """A start frame that shows the object whole at its usual size, or else one from which it changes least either way.
 
     That is a frame of middling size (in logarithm) among those that show it whole, as near as can be to the middle of
     their time: points have to be followed from there to both ends, and an object that recedes shrinks several times.
@@ -268,12 +268,14 @@ def _query_frame(extents: Extents, starts: Sequence[int], clip: ClipFrames) -> i
     whole = np.where(inside, areas, 0)
     if not whole.any():
         return int(areas.argmax())
-    good = [frame for frame in starts if whole[frame] >= 0.5 * whole.max()]
-    if good:
-        return max(good, key=lambda frame: (whole[frame], -frame))
-    # A tenth at either end is left out: there a mask is often still growing or already failing.
     frames = np.flatnonzero(whole)
     logs = np.log(whole[frames])
+    # Much larger than usual is a mask that holds another object too.
+    usual = float(np.median(logs))
+    good = [frame for frame in starts if whole[frame] and abs(np.log(whole[frame]) - usual) <= np.log(2)]
+    if good:
+        return min(good, key=lambda frame: (abs(np.log(whole[frame]) - usual), frame))
+    # A tenth at either end is left out: there a mask is often still growing or already failing.
     low, high = np.percentile(logs, [10, 90])
     off = np.abs(logs - (low + high) / 2)
     middling = frames[off <= off.min() + 0.1 * (high - low) + 0.05]

@@ -12,6 +12,7 @@ from curation.contract.mask_tube import Masks
 from curation.contract.rle import decode_mask
 from curation.contract.spans import scale_points
 from curation.contract.tables import Tables, records, table
+from curation.models.objects.motion_model import LIKELY, motion_model
 from curation.stages.clip_masks import mask_extents, object_masks
 from curation.stages.stage import ClipStage
 from curation.video.media import ClipFrames
@@ -31,12 +32,24 @@ class QueryPointsConfig(Config):
         description="working px that points keep from the mask's edge, where the mask is wide enough (not in the "
         "recipe): windows on the edge see the background, and masks are a pixel or two off",
     )
-    visible_share: float = Field(
-        default=0.4,
+    sure_share: float = Field(
+        default=0.3,
         ge=0,
         le=1,
-        description="a start frame gets points if the mask there is at least this share of its largest area "
-        "(not in the recipe)",
+        description="share of the mask that must differ from the background behind it for points to keep to that part "
+        "(not in the recipe): masks close over the ground between legs",
+    )
+    visible_share: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="a start frame gets points if the mask there is at least this share of its median area (not in "
+        "the recipe)",
+    )
+    most_share: float = Field(
+        default=2.5,
+        ge=1,
+        description="and at most this many times its median area: else another object is in it (not in the recipe)",
     )
 
 
@@ -65,9 +78,10 @@ class QueryPoints(ClipStage):
             points = []
             for frame, mask in self._frames(clip, item, [] if starts is None else starts, masks):
                 rng = generator(clip.seed, "query_points", item["object_id"], str(frame))
+                sure = motion_model(clip).evidence[frame - clip.start] >= LIKELY
                 points += [
                     {"frame": frame, "x": float(x), "y": float(y)}
-                    for x, y in scale_points(spread_points(mask, rng, self.config), *clip.scale)
+                    for x, y in scale_points(spread_points(mask, rng, self.config, sure), *clip.scale)
                 ]
             item["query_points"] = points
         return {"objects": table("objects", objects)}
@@ -87,9 +101,10 @@ class QueryPoints(ClipStage):
         if masks is None:
             return [first]
         areas = mask_extents(masks).areas
-        enough = self.config.visible_share * areas.max()
+        usual = np.median(areas[areas > 0])
+        least, most = max(1, self.config.visible_share * usual), self.config.most_share * usual
         others = [int(frame) for frame in starts if 0 <= frame - clip.start < clip.length and frame != found]
-        clear = [frame for frame in others if areas[frame - clip.start] >= max(1, enough)]
+        clear = [frame for frame in others if least <= areas[frame - clip.start] <= most]
         return [first, *((frame, masks[frame - clip.start]) for frame in clear)]
 
 
@@ -99,14 +114,21 @@ def point_count(area: float, config: QueryPointsConfig) -> int:
     return round(config.fewest + float(np.clip(position, 0, 1)) * (config.most - config.fewest))
 
 
-def spread_points(mask: np.ndarray, rng: np.random.Generator, config: QueryPointsConfig) -> np.ndarray:
+def spread_points(
+    mask: np.ndarray, rng: np.random.Generator, config: QueryPointsConfig, sure: np.ndarray | None = None
+) -> np.ndarray:
     """Points on a bool [h, w] mask, float32 [K, 2] px, none of them outside it; K = 0 for an empty mask.
 
     Centres that fall off the mask (it may be a ring or have arms) are dropped; those on its rim move inside.
+
+    Args:
+        sure: bool [h, w], where points go if that is enough of the mask.
     """
     padded = np.pad(mask, 1).astype(np.uint8)
     depth = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
     core = depth > min(config.margin_px, 0.5 * float(depth.max(initial=0.0)))
+    if sure is not None and np.count_nonzero(core & sure) >= config.sure_share * np.count_nonzero(core):
+        core &= sure
     ys, xs = np.nonzero(core)
     if xs.size == 0:
         return np.empty((0, 2), np.float32)

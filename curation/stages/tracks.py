@@ -40,8 +40,9 @@ class TracksConfig(Config):
 class Tracks(ClipStage):
     """Tracks all query points of all objects and drops those that fail a check, from every column alike.
 
-    What share of an object's points was dropped stands in `objects.cycle_lost` and `objects.mask_lost`; whether that
-    is too much is for the rules to say.
+    Where a point lies on its object's mask it is written as seen, even if the tracker had lost it there: it is then as
+    good as the other points that carried it along. What share of an object's points was dropped stands in
+    `objects.cycle_lost` and `objects.mask_lost`; whether that is too much is for the rules to say.
     """
 
     name: ClassVar[str] = "tracks"
@@ -82,6 +83,7 @@ class Tracks(ClipStage):
         errors = self._cycle_errors(clip, query_array, masks, points, ends)
         returned = errors <= self.config.cycle_share * clip.source_height
         stays = _stays_on_mask(clip, points, visible, masks, self.config)
+        seen = visible | _on_mask(clip, points, masks)
         owner = np.array(owners, dtype=object)
         for track in tracks:
             item = of_object[track["object_id"]]
@@ -91,7 +93,7 @@ class Tracks(ClipStage):
             item["cycle_lost"] = _share(~returned[mine])
             item["mask_lost"] = _share(~stays[mine[returned[mine]]])
             track["points"] = points[:, kept]
-            track["visibility"] = visible[:, kept]
+            track["visibility"] = seen[:, kept]
             track["cycle_error_px"] = errors[kept].astype(np.float32)
             track["speed"] = track_speed(
                 points[:, kept], query_array[kept, 0].astype(int), ends[kept], clip.source_width * clip.source_height
@@ -176,26 +178,50 @@ def _stays_on_mask(
     config: TracksConfig,
 ) -> np.ndarray:
     """Whether each point, where it claims to be seen, stays on its object's mask but for a few frames, bool [N]."""
-    scale_x, scale_y = clip.scale
-    columns = np.rint((points[..., 0] + 0.5) / scale_x - 0.5).astype(np.int64).clip(0, clip.width - 1)
-    rows = np.rint((points[..., 1] + 0.5) / scale_y - 0.5).astype(np.int64).clip(0, clip.height - 1)
+    columns, rows = _pixels(clip, points)
     off = np.zeros(visible.shape, bool)
-    by_mask: dict[int, list[int]] = defaultdict(list)
-    for index, mask in enumerate(masks):
-        if mask is not None:
-            by_mask[id(mask)].append(index)
     size = 2 * round(config.mask_px) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-    for group in by_mask.values():
-        index = np.array(group)
-        stack = masks[group[0]]
-        assert stack is not None
+    for stack, index in _by_mask(masks):
         bare = visible[:, index] & ~_at(stack, rows[:, index], columns[:, index])
         # Widening a mask costs more than looking: only where a point is off the mask as it is.
         for frame in np.flatnonzero(bare.any(axis=1)):
             wide = cv2.dilate(stack[frame].astype(np.uint8), kernel).astype(bool)
             off[frame, index] = visible[frame, index] & ~wide[rows[frame, index], columns[frame, index]]
     return off.sum(axis=0) <= config.mask_frames
+
+
+def _on_mask(clip: ClipFrames, points: np.ndarray, masks: Sequence[Masks | None]) -> np.ndarray:
+    """Whether points [T, N, 2] lie in the frame and on their objects' masks, bool [T, N]; never without a mask.
+
+    There they are seen, whatever the tracker says: the mask shows what hides the object, and a tracker may have lost a
+    point for blur or want of texture alone.
+    """
+    columns, rows = _pixels(clip, points)
+    size = np.array([clip.source_width, clip.source_height])
+    on = np.zeros(points.shape[:2], bool)
+    for stack, index in _by_mask(masks):
+        on[:, index] = _at(stack, rows[:, index], columns[:, index])
+    return on & np.all((points >= -0.5) & (points < size - 0.5), axis=2)
+
+
+def _pixels(clip: ClipFrames, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Columns and rows of working pixels, int64 [T, N], at points [T, N, 2] of the source; the nearest inside."""
+    scale_x, scale_y = clip.scale
+    columns = np.rint((points[..., 0] + 0.5) / scale_x - 0.5).astype(np.int64).clip(0, clip.width - 1)
+    rows = np.rint((points[..., 1] + 0.5) / scale_y - 0.5).astype(np.int64).clip(0, clip.height - 1)
+    return columns, rows
+
+
+def _by_mask(masks: Sequence[Masks | None]) -> list[tuple[Masks, np.ndarray]]:
+    """Each mask stack with the points that it belongs to, int64 [K]; points without one are left out."""
+    stacks: dict[int, Masks] = {}
+    groups: dict[int, list[int]] = defaultdict(list)
+    for index, mask in enumerate(masks):
+        if mask is not None:
+            stacks[id(mask)] = mask
+            groups[id(mask)].append(index)
+    return [(stack, np.array(groups[key])) for key, stack in stacks.items()]
 
 
 def _at(masks: Masks, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:

@@ -24,6 +24,10 @@ _LK_STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 15, 0.02)
 
 _TURNING = 0.008
 """Change of an object's similarity a frame (half a degree, 0.8 %) from which windows are turned along."""
+_FAST_PX = 6.0
+"""Step of an object's mask from which its points are looked for where the mask went."""
+_NEAR_LEVELS = 2
+"""Pyramid levels for points of which it is known within a few px where they went."""
 _CHECK_EVERY = 4
 """Frames between checks for points that slid away slowly."""
 _GOES_ON = 0.9
@@ -151,9 +155,7 @@ class _Sweep:
             return
         height, width = self.gray.shape[1:]
         seen = active[self.visible[last, active]]
-        flowed, returned = self._there_and_back(
-            self.gray[last], self.gray[now], self.points[last, seen], self.config.levels
-        )
+        flowed, returned = self._flow(last, now, seen)
         pose = self.pose[seen]
         trust = _trust(pose @ texture(self.look[seen]) @ pose.swapaxes(1, 2), self.config.plain)
         motion = self._motion(last, seen, flowed, returned, trust)
@@ -192,19 +194,38 @@ class _Sweep:
         self.seen_last[still] = now
         self.reference[still] = now
 
+    def _flow(self, last: int, now: int, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where the points `seen` [N] went by flow, [N, 2], and whether that holds back too, bool [N].
+
+        Those of fast objects begin where the mask went: at the coarse levels that reach so far, a small object drowns
+        in what is behind it.
+        """
+        start, body = self.points[last, seen], self.body[seen]
+        flowed, returned = self._there_and_back(self.gray[last], self.gray[now], start, self.config.levels)
+        step = np.stack([self.anchors.step(one, last, now) for one in range(len(self.masks))])
+        fast = np.flatnonzero(np.hypot(*step.T)[body] > _FAST_PX)
+        if fast.size:
+            way = step[body[fast]].astype(np.float32)
+            there, ok = self._there_and_back(self.gray[last], self.gray[now], start[fast], _NEAR_LEVELS, way)
+            flowed[fast[ok]] = there[ok]
+            returned[fast[ok]] = True
+        return flowed, returned
+
     def _there_and_back(
-        self, before: np.ndarray, after: np.ndarray, start: np.ndarray, levels: int
+        self, before: np.ndarray, after: np.ndarray, start: np.ndarray, levels: int, way: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Where points [N, 2] went between two pictures, and whether they come back to where they were, bool [N]."""
+        """Where points [N, 2] went between two pictures, and whether they come back to where they were, bool [N].
+
+        Args:
+            way: [N, 2], about how far they went.
+        """
         if len(start) == 0:
             return np.empty((0, 2), np.float32), np.empty(0, bool)
+        way = np.zeros_like(start) if way is None else way
         size = (self.config.window, self.config.window)
-        there, found, _ = cv2.calcOpticalFlowPyrLK(
-            before, after, start, np.empty_like(start), winSize=size, maxLevel=levels - 1, criteria=_LK_STOP
-        )
-        back, found_back, _ = cv2.calcOpticalFlowPyrLK(
-            after, before, there, np.empty_like(start), winSize=size, maxLevel=levels - 1, criteria=_LK_STOP
-        )
+        how = {"winSize": size, "maxLevel": levels - 1, "criteria": _LK_STOP, "flags": cv2.OPTFLOW_USE_INITIAL_FLOW}
+        there, found, _ = cv2.calcOpticalFlowPyrLK(before, after, start, start + way, **how)
+        back, found_back, _ = cv2.calcOpticalFlowPyrLK(after, before, there, there - way, **how)
         near = np.linalg.norm(back - start, axis=1) <= self.config.back_px
         return there, near & (found[:, 0] == 1) & (found_back[:, 0] == 1)
 

@@ -2,9 +2,13 @@
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 
 from curation.contract.mask_tube import Masks, MaskTube
+
+_MAIN = 0.25
+"""Share of the largest part of a mask that another part must have to count."""
 
 
 class MaskAnchors:
@@ -47,6 +51,18 @@ class MaskAnchors:
                 placed[mine, axis] = _agree(guesses[:, axis], expected[mine, axis])
         return placed
 
+    def step(self, body: int, last: int, now: int) -> np.ndarray:
+        """How far the object's mask went between two frames, float64 [2] px; 0 along an axis of which nothing is known.
+
+        The smaller step of two edges is the object's: the other edge may have come out from behind something.
+        """
+        before, after = self._edges(body, last), self._edges(body, now)
+        if before is None or after is None:
+            return np.zeros(2)
+        steps = np.nan_to_num(after - before, nan=np.inf)
+        smaller = np.take_along_axis(steps, np.abs(steps).argmin(axis=1)[:, None], axis=1)[:, 0]
+        return np.where(np.isfinite(smaller), smaller, 0.0)
+
     def _edges(self, body: int, now: int) -> np.ndarray | None:
         """[axis, (low, high)] edges of the mask box, nan where the frame cuts the object; None without a mask."""
         boxes, shape = self._boxes[body], self._shapes[body]
@@ -73,19 +89,24 @@ def _agree(guesses: np.ndarray, expected: np.ndarray) -> np.ndarray:
 
 
 def _boxes(masks: Masks) -> np.ndarray:
-    """float64 [T, 4] half-open boxes around bool [T, h, w] masks; nan where empty."""
-    if isinstance(masks, MaskTube):
-        return np.array([box or [np.nan] * 4 for box in masks.boxes], np.float64).reshape(-1, 4)
-    columns, rows = np.any(masks, axis=1), np.any(masks, axis=2)
-    height, width = masks.shape[1:]
-    boxes = np.stack(
-        [
-            columns.argmax(axis=1),
-            rows.argmax(axis=1),
-            width - columns[:, ::-1].argmax(axis=1),
-            height - rows[:, ::-1].argmax(axis=1),
-        ],
-        axis=1,
-    ).astype(np.float64)
-    boxes[~columns.any(axis=1)] = np.nan
-    return boxes
+    """float64 [T, 4] half-open boxes around the main parts of bool [T, h, w] masks; nan where empty.
+
+    A piece that was left behind at what hid the object would put the edges far from it.
+    """
+    if not isinstance(masks, MaskTube):
+        return np.array([_main_box(mask) for mask in masks], np.float64).reshape(-1, 4)
+    corners = [[0, 0] if box is None else box[:2] for box in masks.boxes]
+    inside = [_main_box(masks.crop(frame)) for frame in range(len(masks))]
+    return np.array(inside, np.float64).reshape(-1, 4) + np.tile(np.array(corners).reshape(-1, 2), 2)
+
+
+def _main_box(mask: np.ndarray) -> list[float]:
+    """Half-open box around the largest parts of a bool [h, w] mask, px; nan when it is empty."""
+    if not mask.any():
+        return [np.nan] * 4
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    main = stats[1:][areas >= _MAIN * areas.max()]
+    low = main[:, [cv2.CC_STAT_LEFT, cv2.CC_STAT_TOP]]
+    high = low + main[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]]
+    return [*low.min(axis=0), *high.max(axis=0)]

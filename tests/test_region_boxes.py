@@ -27,6 +27,7 @@ from curation.stages.region_boxes import (
     gone_boxes,
     held_area,
     near_boxes,
+    unknown_boxes,
 )
 from curation.stages.region_events import RegionEvents
 from curation.video.media import ClipFrames
@@ -248,6 +249,17 @@ def test_what_is_gone_when_an_object_comes_in_may_be_that_object():
     early[5:] = False
     (box,) = gone_boxes([early, throughout, np.zeros_like(early)], 2, 6)
     assert box.tolist() == [20, 30, 44, 52]
+
+
+def test_foreground_that_no_object_claims_may_be_the_object_that_comes_in():
+    stranger, known, speck = (moving_box([x], [30])[0] for x in (20, 60, 110))
+    speck[:31] = False
+    foreground = stranger | known | speck
+    foreground[:, 112:] = False
+    (box,) = unknown_boxes(foreground, [known], 100)
+    assert box.tolist() == [20, 30, 44, 52]
+    assert unknown_boxes(foreground & ~stranger, [known], 100) == []
+    assert unknown_boxes(np.zeros_like(known), [], 1) == []
 
 
 def test_the_same_seed_gives_the_same_boxes():

@@ -12,6 +12,7 @@ from curation.contract.ids import generator
 from curation.contract.mask_tube import Masks
 from curation.contract.spans import mask_box
 from curation.contract.tables import Tables, records, table
+from curation.models.objects.motion_model import LIKELY, motion_model
 from curation.stages.box_sampler import (
     SIDES,
     any_boxes,
@@ -23,6 +24,8 @@ from curation.stages.box_sampler import (
 from curation.stages.clip_masks import mask_extents, moved, object_masks
 from curation.stages.stage import ClipStage, Resources
 from curation.video.media import ClipFrames
+
+_SQUARE_3, _SQUARE_7 = (np.ones((side, side), np.uint8) for side in (3, 7))
 
 
 class RegionBoxesConfig(Config):
@@ -54,6 +57,11 @@ class RegionBoxesConfig(Config):
     least_whole: float = Field(
         default=0.6,
         description="least area of the mask, share of the median within a second: else it lacks parts; ours",
+    )
+    unknown_share: float = Field(
+        default=0.25,
+        description="least area of foreground that no object claims, share of an entrant's median, at which it may "
+        "be the entrant before it left; ours",
     )
     outside_s: float = Field(default=0.1, description="time wholly outside a box that counts as having left it; ours")
 
@@ -142,6 +150,9 @@ class RegionBoxes(ClipStage):
                 and min(at for at, _ in crossings if at > frame) > frame + max(1, doubt)
             ):
                 gone = gone_boxes(neighbours, index, index + 1 + int(np.argmax(~np.isnan(boxes[index + 1 :, 0]))))
+                least = self.config.unknown_share * float(np.median(areas[areas > 0]))
+                foreground = motion_model(clip).evidence[index] >= LIKELY
+                gone += unknown_boxes(foreground, [other[index] for other in neighbours], least)
                 gone = [box * np.tile(clip.scale, 2) for box in gone]
                 start["region_boxes"], start["region_sides"] = self._entered(clip, after, gone, rng)
             starts.append(start)
@@ -260,6 +271,23 @@ def gone_boxes(others: Sequence[Masks], index: int, first: int) -> list[np.ndarr
         for other in others
         if other[index].any() and not mask_extents(other).areas[first:].any()
     ]
+
+
+def unknown_boxes(foreground: np.ndarray, known: list[np.ndarray], least_px: float) -> list[np.ndarray]:
+    """Boxes [4] around connected parts of `foreground`, bool [h, w], of at least `least_px` that no mask is near.
+
+    They too may be what comes in later: it was there for too short a time to be found as an object.
+
+    Args:
+        known: masks of objects, bool [h, w].
+    """
+    claimed = np.any([np.zeros_like(foreground), *known], axis=0).astype(np.uint8)
+    free = foreground & (cv2.dilate(claimed, _SQUARE_7) == 0)
+    free = cv2.morphologyEx(free.astype(np.uint8), cv2.MORPH_OPEN, _SQUARE_3)
+    _, _, stats, _ = cv2.connectedComponentsWithStats(free, connectivity=8)
+    left, top, width, height, areas = stats[1:].T
+    boxes = np.stack([left, top, left + width, top + height], axis=1).astype(np.float64)
+    return list(boxes[areas >= least_px])
 
 
 def entered_from(boxes: np.ndarray, region: np.ndarray) -> str:

@@ -133,12 +133,22 @@ def test_a_suspect_is_retried_apart_from_its_shard(tmp_path):
     bounds = Bounds(session="s")
     crash_over(run, "v00001", bounds, "os._exit(1)")
     suspects: list[Item] = []
+    shard = Shard("shard", tuple(items(3)))
     for _ in range(2):  # looking at it twice is no second crash
-        mates, suspects = take_suspects(run, "analyse", items(3), bounds)
+        mates, suspects = take_suspects(run, "analyse", shard, bounds)
         assert [item.item_id for item in mates] == ["v00000", "v00002"]
         assert [item.item_id for item in suspects] == ["v00001"]
     assert json.loads(run.read_bytes("ledger/attempts/analyse-v00001"))["causes"] == ["crashed"]
-    assert take_suspects(run, "analyse", suspects, bounds) == (suspects, [])
+    assert take_suspects(run, "analyse", Shard("alone", tuple(suspects)), bounds) == (suspects, [])
+
+
+def test_a_worker_that_died_over_a_shard_as_a_whole_makes_all_of_it_suspect(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    bounds = Bounds(session="s")
+    crash_over(run, "shard", bounds, "os._exit(1)")
+    shard = Shard("shard", tuple(items(3)))
+    assert take_suspects(run, "analyse", shard, bounds) == ([], items(3))
+    assert take_suspects(run, "analyse", Shard("other", tuple(items(3))), bounds) == (items(3), [])
 
 
 def test_empty_manifests_have_their_schema(tmp_path):

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -11,9 +12,11 @@ from curation.config import load_config
 from curation.contract.manifest import RunFolder
 from curation.contract.schemas import SCHEMAS
 from curation.engine.analyse import PASS, analysis_chain
+from curation.engine.label import PASS as LABEL
 from curation.engine.label import labelling_chain
 from curation.engine.ledger import Ledger
 from curation.engine.redo import Chain, Step, changed_settings
+from eval.labels.write import write_clip
 
 
 def chains(*overrides: str) -> tuple[Chain, Chain]:
@@ -119,6 +122,25 @@ def test_redone_stages_give_what_a_fresh_run_gives(override, videos, base, tmp_p
     assert manifests(changed) == manifests(fresh) != manifests(base)
     again = curate(videos, changed, override)
     assert "nothing to do" in again
+
+
+def test_clips_that_the_rules_let_in_later_are_labelled_beside_those_that_are(scene, tmp_path):
+    shots = [scene("static_cross_left_right", frames=48), scene("exits_left", frames=30, seed=7)]
+    write_clip(np.concatenate([shot.frames for shot in shots]), tmp_path / "videos" / "two.mp4", shots[0].fps)
+    short = ("start_frames.min_seconds=0.5", "samples.min_seconds=0.5")
+    strict, loose = (*short, "rules.duration.min=1.5"), (*short, "rules.duration.min=0.5")
+
+    def decoded(run: str) -> int:
+        return sum(Ledger(RunFolder(tmp_path / run), LABEL, ()).frame(["decoded_frames"])["decoded_frames"].to_list())
+
+    curate(tmp_path / "videos", tmp_path / "grown", *strict)
+    assert decoded("grown") < 78
+    said = curate(tmp_path / "videos", tmp_path / "grown", *loose)
+    assert "1 with more clips that the rules keep now" in said
+    curate(tmp_path / "videos", tmp_path / "fresh", *loose)
+    assert manifests(tmp_path / "grown") == manifests(tmp_path / "fresh")
+    assert RunFolder(tmp_path / "fresh").read("clips").num_rows == 2
+    assert decoded("grown") == decoded("fresh") == 78, "no clip is labelled twice"
 
 
 def test_a_stage_without_frames_opens_no_video(videos, base, tmp_path):

@@ -97,7 +97,12 @@ _CLIPS = [
     Column("classical_quality", _REAL, "embedded stand-in for image_quality: contrast, exposure and sharpness in 0..1"),
     Column("colourfulness", _REAL, "Hasler and Suesstrunk 2003 colourfulness", "level"),
     Column("edge_complexity", _REAL, "share of pixels on Canny edges", "share"),
-    Column("score_frames", pa.list_(_INT), "source frames that the image scores were measured on", "frame"),
+    Column(
+        "score_frames",
+        pa.list_(_INT),
+        "source frames that the image scores were measured on; null: not wanted",
+        "frame",
+    ),
     Column("camera_rotation_deg", _REAL, "mean camera rotation per step", "degree"),
     Column(
         "camera_translation",

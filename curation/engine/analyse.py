@@ -81,7 +81,7 @@ class Analyser:
         self.stages = analysis_stages(config)
 
     def __call__(self, shard: Shard) -> ShardReport:
-        items, suspects = take_suspects(self.run, PASS, shard.items, self.bounds)
+        items, suspects = take_suspects(self.run, PASS, shard, self.bounds)
         earlier = EarlierShard(self.run, PASS, DATASETS, shard)
         results = [self._item(item, earlier) for item in items]
         return commit_shard(

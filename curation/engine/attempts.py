@@ -14,7 +14,7 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -25,7 +25,7 @@ from curation.contract.logs import log_context
 from curation.contract.manifest import RunFolder
 from curation.engine.bounds import Bounds
 from curation.engine.config import OnError
-from curation.engine.shards import Item, ItemReport
+from curation.engine.shards import Item, ItemReport, Shard
 from curation.models.usage import take_counts
 
 logger = logging.getLogger(__name__)
@@ -96,23 +96,25 @@ def add_counts(report: ItemReport) -> None:
         report.counts[what] = report.counts.get(what, 0) + amount
 
 
-def take_suspects(
-    run: RunFolder, pass_name: str, items: Sequence[Item], bounds: Bounds
-) -> tuple[list[Item], list[Item]]:
-    """Items to work on now, and those that may have taken down the worker before and are to be retried on their own."""
+def take_suspects(run: RunFolder, pass_name: str, shard: Shard, bounds: Bounds) -> tuple[list[Item], list[Item]]:
+    """Items to work on now, and those that may have taken down the worker before and are to be retried on their own.
+
+    Where it died over the shard as a whole (see `Labeller._answers`), that may have been any of them.
+    """
+    items = list(shard.items)
     if len(items) == 1:
-        return list(items), []
+        return items, []
     notes = set(run.files(_FOLDER, ""))
-    suspects = [item for item in items if not item.settled and _note_name(pass_name, item.item_id) in notes]
-    for item in suspects:
-        name = _note_name(pass_name, item.item_id)
+    whole = _note_name(pass_name, shard.name)
+    suspects = [item for item in items if not item.settled and notes & {whole, _note_name(pass_name, item.item_id)}]
+    for name in {_note_name(pass_name, item.item_id) for item in suspects} & notes:
         _write_note(run, name, _earlier_causes(run, name, bounds.session), _SETTLED)
     return [item for item in items if item not in suspects], suspects
 
 
 @contextmanager
 def attempt(run: RunFolder, pass_name: str, item_id: str, bounds: Bounds) -> Iterator[None]:
-    """Guard the work on one item.
+    """Guard the work on one item, or on a shard as a whole.
 
     Raises:
         VideoError: the item has taken down its worker too often.

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -10,14 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.config import RunConfig
-from curation.contract.errors import BackendUnavailableError, ModelError
+from curation.contract.errors import BackendUnavailableError, CurationError, ModelError, VideoError
 from curation.contract.logs import log_context
 from curation.contract.manifest import RunFolder
 from curation.contract.schemas import CONTRACT_VERSION
 from curation.contract.spans import Span
 from curation.contract.tables import Tables, table
 from curation.engine.analyse import EarlierShard, analysis_chain, video_records, without_columns
-from curation.engine.attempts import add_counts, guarded, note_model_error, take_suspects
+from curation.engine.attempts import add_counts, attempt, guarded, note_model_error, take_suspects
 from curation.engine.bounds import Bounds
 from curation.engine.committer import commit_shard
 from curation.engine.redo import Chain, Step
@@ -109,11 +109,11 @@ class Labeller:
         self.stages = labelling_stages(config)
 
     def __call__(self, shard: Shard) -> ShardReport:
-        items, suspects = take_suspects(self.run, PASS, shard.items, self.bounds)
+        items, suspects = take_suspects(self.run, PASS, shard, self.bounds)
         earlier = EarlierShard(self.run, PASS, DATASETS, shard)
         done: list[_Labelled] = []
         reports = [self._item(item, earlier, done) for item in items]
-        self._answer(done)
+        self._answer(shard.name, done)
         results = [
             (earlier.kept(item.item_id)[0] if item.settled else _merged(done, report), report)
             for item, report in zip(items, reports, strict=True)
@@ -136,14 +136,14 @@ class Labeller:
         guarded(self.run, PASS, report, self.bounds, work, self.config.engine.on_error)
         return report
 
-    def _answer(self, done: list["_Labelled"]) -> None:
+    def _answer(self, shard: str, done: list["_Labelled"]) -> None:
         """Let the deferred stages answer for all clips of the shard at once; a clip without an answer is dropped."""
         for stage in self.stages:
             asking = [one for one in done if stage.name in one.asked]
             if not isinstance(stage, DeferredClipStage) or not asking:
                 continue
             before = time.perf_counter()
-            answers = self._answers(stage, asking)
+            answers = self._answers(shard, stage, asking)
             add_counts(asking[0].report)
             share = (time.perf_counter() - before) / len(asking)
             for one, answer in zip(asking, answers, strict=True):
@@ -157,11 +157,14 @@ class Labeller:
                     one.tables |= answer
 
     def _answers(
-        self, stage: DeferredClipStage, asking: Sequence["_Labelled"]
-    ) -> Sequence[Tables | ModelError | BackendUnavailableError | RuntimeError]:
+        self, shard: str, stage: DeferredClipStage, asking: Sequence["_Labelled"]
+    ) -> Sequence[Tables | CurationError | RuntimeError]:
+        limit = self.bounds.deadline_s
+        bounds = replace(self.bounds, deadline_s=limit and limit * len(asking))
         try:
-            return stage.answer([one.asked[stage.name] for one in asking])
-        except BackendUnavailableError as error:
+            with attempt(self.run, PASS, shard, bounds):
+                return stage.answer([one.asked[stage.name] for one in asking])
+        except (BackendUnavailableError, VideoError) as error:
             return [error] * len(asking)
         except Exception as error:  # noqa: BLE001 - a bug that one of the clips brings out
             return [RuntimeError(f"{type(error).__name__}: {error}")] * len(asking)

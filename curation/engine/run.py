@@ -24,7 +24,7 @@ from curation.config import RunConfig, override_config
 from curation.contract.errors import CurationError, UsageError
 from curation.contract.logs import log_context
 from curation.contract.manifest import RunFolder, open_run
-from curation.contract.schemas import CONTRACT_VERSION
+from curation.contract.schemas import CONTRACT_VERSION, SCHEMAS
 from curation.contract.storage import cannot_go_on
 from curation.engine import analyse, label
 from curation.engine.budget import FailureBudget
@@ -38,6 +38,7 @@ from curation.engine.shards import ShardWorker
 from curation.engine.summary import print_summary, write_summary
 from curation.models.model_config import ModelConfig
 from curation.selection.rules import drops_size
+from curation.selection.verdicts import judge_early
 from curation.video.listing import list_videos
 
 log = logging.getLogger(__name__)
@@ -200,6 +201,19 @@ def wanted_videos(files: pl.DataFrame) -> pl.DataFrame:
 
 
 def _admitted_now(run: RunFolder, config: RunConfig) -> pl.Series:
+    """Videos on which work was saved since the rules dropped them or a clip of theirs, and now do so no more."""
+    return pl.concat([_passing_size(run, config), _wanting_scores(run, config)])
+
+
+def _wanting_scores(run: RunFolder, config: RunConfig) -> pl.Series:
+    """Videos with a clip that was not scored and that gets past every rule that needs no score."""
+    manifests = {"videos": run.scan("videos"), "clips": run.scan(analyse.SCORED_CLIPS, SCHEMAS["clips"])}
+    unscored = manifests["clips"].filter(pl.col("score_frames").is_null()).select(item_id="clip_id")
+    judged = judge_early(manifests, config.rules)
+    return judged.filter("kept").join(unscored, on="item_id", how="semi").collect()["parent_id"].unique()
+
+
+def _passing_size(run: RunFolder, config: RunConfig) -> pl.Series:
     """Videos that were skipped for their size and whose size passes the rules as they are now."""
     skipped = (
         Ledger(run, analyse.PASS, analyse.DATASETS).frame(["item_id", "state"]).filter(pl.col("state") == "skipped")

@@ -14,7 +14,7 @@ import pyarrow as pa
 from curation.contract.schemas import SCHEMAS
 from curation.selection.measures import Manifests, measures
 from curation.selection.rules import LEVELS, Level, Rule, RulesConfig, rules_of
-from curation.selection.thresholds import Thresholds, fit_thresholds
+from curation.selection.thresholds import Threshold, Thresholds, fit_thresholds
 
 KEPT = "kept"
 COLUMNS = SCHEMAS["verdicts"].names
@@ -114,6 +114,29 @@ def judge_run(
         if level in _PARENT and _PARENT[level] in judged:
             judged[level] = _fall_with_parent(judged[level], judged[_PARENT[level]], _PARENT[level])
     return judged, thresholds
+
+
+def judge_early(manifests: Manifests, config: RulesConfig) -> pl.LazyFrame:
+    """Hold clips to the absolute rules that need no picture, as `wants_scores` does one by one: item_id, parent_id,
+    kept."""
+    judged: dict[Level, pl.LazyFrame] = {}
+    for level in ("video", "clip"):
+        rules = [rule for rule in rules_of(level, config) if rule.early]
+        limits = {
+            rule.name: Threshold(
+                level=level,
+                column=rule.column,
+                min=rule.bounds.min,
+                max=rule.bounds.max,
+                source="absolute",
+                config=rule.bounds,
+            )
+            for rule in rules
+            if rule.bounds is not None
+        }
+        judged[level] = judge(level, measures(level, manifests), rules, limits)
+    clips = _fall_with_parent(judged["clip"], judged["video"], "video")
+    return clips.select("item_id", "parent_id", "kept")
 
 
 def finish_verdicts(

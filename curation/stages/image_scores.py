@@ -112,12 +112,15 @@ class ImageObserver(FrameObserver):
         self._kept.offer(frame)
 
     def finish(self, tables: Tables) -> Tables:
-        """A clip of which no picture was kept, less than half a second long, keeps null scores as well."""
+        """A clip of which no picture was kept, less than half a second long, has no `score_frames`, and null scores; of
+        one that was not wanted, they are null."""
         (video,) = records(tables["videos"])
         clips = records(tables["clips"])
         for clip in clips:
+            if not self._stage.wanted(clip, video):
+                continue
             frames = self._kept.near(Span(clip["start_frame"], clip["end_frame"]), self._stage.config.positions)
-            if frames and self._stage.wanted(clip, video):
+            clip["score_frames"] = np.array(frames, dtype=np.int32)
+            if frames:
                 clip.update(self._stage.scores([self._kept.picture(frame) for frame in frames]))
-                clip["score_frames"] = np.array(frames, dtype=np.int32)
         return {"clips": table("clips", clips)}

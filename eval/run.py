@@ -49,7 +49,7 @@ def run_evaluation(generations: str, output: str, config: EvalConfig, name: str 
     fingerprints = {sample: item_fingerprint(config, payload) for sample, payload in wanted.items()}
     done = _done(ledger, fingerprints)
     pending = [
-        Item(row["sample_id"], row["video_uri"] or "", "", 0, payload=wanted[row["sample_id"]])
+        Item(row["sample_id"], row["video_uri"] or "", 0, payload=wanted[row["sample_id"]])
         for row in rows
         if row["sample_id"] not in done
     ]

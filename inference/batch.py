@@ -86,7 +86,7 @@ def run_batch(
         raise UsageError(f"{run.uri}: no samples in split {split!r}; look at `python -m curation inspect` for those")
     _claim(output, spec)
     done = _done(output, spec.fingerprint)
-    pending = [Item(name, run.uri, "", 0) for name in sorted(wanted) if name not in done]
+    pending = [Item(name, run.uri, 0) for name in sorted(wanted) if name not in done]
     sys.stdout.write(f"{len(wanted)} samples in split {split}, {len(pending)} to generate\n")
     if pending:
         shards = make_shards(_PASS, pending, 1)

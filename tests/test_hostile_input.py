@@ -4,6 +4,7 @@ Every one of them lies in a folder beside a secret video, with a server listenin
 """
 
 import ast
+import os
 import socket
 import struct
 import subprocess
@@ -12,7 +13,9 @@ from pathlib import Path
 import av
 import imageio_ffmpeg
 import pytest
+from typer.testing import CliRunner
 
+from curation.__main__ import app
 from curation.contract.errors import VideoError
 from curation.contract.ids import generator, video_id
 from curation.contract.manifest import RunFolder
@@ -225,3 +228,14 @@ def _is_unsafe(call: ast.Call) -> bool:
     if name in ("np.load", "numpy.load"):
         return given.get("allow_pickle", "False") != "False"
     return name in ("pickle.load", "pickle.loads", "yaml.load", "yaml.unsafe_load", "joblib.load", "marshal.loads")
+
+
+def test_a_name_that_is_no_text_does_not_stop_a_run(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    Path(os.fsdecode(os.fsencode(folder) + b"/a\xff\xfe.mp4")).write_text("no video")
+    result = CliRunner().invoke(
+        app, ["run", "--input", str(folder), "--output", str(tmp_path / "run"), "--set", "engine.name=inline"]
+    )
+    assert result.exit_code == 0, result.output
+    assert "1 could not be read" in result.output

@@ -23,7 +23,6 @@ _LEDGER_COLUMNS = ["item_id", "uri", "bytes", "fingerprint", "state", "clips", "
 WANTED = {
     "item_id": pl.String,
     "uri": pl.String,
-    "relative_path": pl.String,
     "bytes": pl.Int64,
     "clips": pl.List(pl.String),
     "analysis_shard": pl.String,
@@ -158,7 +157,6 @@ def plan_pass(
         "shard",
         "item_id",
         pl.coalesce("uri_now", "uri").alias("uri"),
-        pl.col("relative_path").fill_null(""),
         pl.coalesce("bytes_now", "bytes").alias("bytes"),
         pl.coalesce("clips_now", "clips").alias("clips"),
         pl.col("analysis_shard").fill_null(""),

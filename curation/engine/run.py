@@ -142,12 +142,7 @@ class _Passes:
     def label(self, analysis: Ledger, ledger: Ledger, refit: bool) -> None:
         """Label the clips that the rules keep now and that were not labelled before with these settings."""
         sources = analysis.frame(["item_id", "uri", "bytes"]).rename({"shard": "analysis_shard"})
-        wanted = (
-            kept_clips(self.run, self.config, refit=refit)
-            .join(sources, on="item_id")
-            .with_columns(pl.lit("").alias("relative_path"))
-            .select(*WANTED)
-        )
+        wanted = kept_clips(self.run, self.config, refit=refit).join(sources, on="item_id").select(*WANTED)
         chain = label.labelling_chain(self.config)
         plan = plan_pass(ledger, wanted, chain, "", self._changes, keep_unwanted=False)
         self._run(ledger, label.PASS, plan, wanted.height)
@@ -193,7 +188,6 @@ def wanted_videos(files: pl.DataFrame) -> pl.DataFrame:
     return files.select(
         pl.col("video_id").alias("item_id"),
         "uri",
-        pl.lit("").alias("relative_path"),
         "bytes",
         nothing.alias("clips"),
         pl.lit("").alias("analysis_shard"),

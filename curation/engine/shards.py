@@ -26,7 +26,6 @@ class Item:
 
     item_id: str
     uri: str
-    relative_path: str
     bytes: int
     clips: tuple[str, ...] = ()
     analysis_shard: str = ""

@@ -1,8 +1,8 @@
 """What a `uri` means: an absolute local path, a file:// URI of one, or something an object store holds."""
 
 import os
-from pathlib import Path
-from urllib.parse import quote, unquote_to_bytes, urlsplit
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
 
 def is_remote(uri: str) -> bool:
@@ -15,6 +15,13 @@ def local_path(uri: str) -> str:
     if uri.startswith("file://"):
         return os.fsdecode(unquote_to_bytes(urlsplit(uri).path))
     return uri
+
+
+def file_name(uri: str) -> str:
+    """The file's name as one line of valid text, for messages."""
+    parts = urlsplit(uri)
+    path = parts.netloc + unquote(parts.path) if is_remote(uri) else local_path(uri)
+    return " ".join(PurePosixPath(path).name.encode(errors="replace").decode().split())
 
 
 def local_uri(path: Path) -> str:

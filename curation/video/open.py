@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import av
 import av.error
@@ -16,7 +16,7 @@ from pyarrow import fs
 from curation.contract.errors import StorageError, VideoError
 from curation.contract.storage import is_passing, open_filesystem, patiently
 from curation.video.decode_config import DecodeConfig
-from curation.video.location import is_remote, local_path
+from curation.video.location import file_name, is_remote, local_path
 
 # Demuxers that read one file and nothing else. Playlists (hls, dash), scripts (concat) and picture series (image2,
 # svg) are left out on purpose: they would make us read other files or hosts.
@@ -44,7 +44,7 @@ def open_video(uri: str, config: DecodeConfig) -> Iterator[OpenVideo]:
         VideoError: it is missing, unreadable, empty, too large, no video, or of absurd frame size.
         StorageError: the storage did not answer for a long while.
     """
-    name = " ".join(PurePosixPath(local_path(uri)).name.encode(errors="replace").decode().split())
+    name = file_name(uri)
     with ExitStack() as stack:
         try:
             size, source = _source(uri, stack)

@@ -51,7 +51,7 @@ def precompute(config: TrainingConfig, output: str) -> int:
     wanted = {_item_id(index, row, with_identity): row for row in range(len(index))}
     done = _done(ledger)
     pending = [
-        Item(name, index.sample_id(row), "", 0, payload=str(row)) for name, row in wanted.items() if name not in done
+        Item(name, index.sample_id(row), 0, payload=str(row)) for name, row in wanted.items() if name not in done
     ]
     _say(f"{len(index)} samples, {len(pending)} to encode")
     spec = PrecomputeSpec(config.model_dump_json(), cache.uri, settings_fingerprint(settings), with_identity)

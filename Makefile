@@ -5,9 +5,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := .demo
+S3 := .venv-s3/bin/moto_server
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo train-smoke test test-slow lint format lock clean
+.PHONY: demo train-smoke test test-slow chaos lint format lock clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/python -m eval.labels.demo_clips $(DEMO)/clips --cache $(DEMO)/cache
@@ -21,11 +22,15 @@ train-smoke: $(VENV)/.runtime
 	rm -rf $(DEMO)/training
 	$(BIN)/python -m training.smoke --manifest $(DEMO)/run --output $(DEMO)/training
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev | $(S3)
 	$(BIN)/python -m pytest
 
-test-slow: $(VENV)/.dev
+test-slow: $(VENV)/.dev | $(S3)
 	$(BIN)/python -m pytest -m slow
+
+# Workers killed, nodes lost, files that hang, drivers killed: ends with the manifests of a calm run, three times over.
+chaos: $(VENV)/.dev | $(S3)
+	$(BIN)/python -m pytest -m slow -s tests/test_chaos.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -37,6 +42,11 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# The S3 server that tests talk to. Its pins and ours exclude each other (python-dateutil), so it lives by itself.
+$(S3):
+	$(PYTHON) -m venv --clear .venv-s3
+	.venv-s3/bin/python -m pip install --quiet --disable-pip-version-check "moto[s3,server]==5.2.5"
+
 # After changing requirements*.txt: install the newest versions into a fresh environment and pin them.
 lock:
 	$(PYTHON) -m venv --clear $(VENV)
@@ -45,7 +55,7 @@ lock:
 	touch $(VENV)/.runtime $(VENV)/.dev
 
 clean:
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) .venv-s3 $(DEMO)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

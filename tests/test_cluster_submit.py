@@ -22,6 +22,7 @@ import pytest
 from diffusers import WanTransformer3DModel
 
 from cluster.upload import exclude_patterns
+from curation.contract.manifest import RunFolder
 
 ROOT = Path(__file__).resolve().parents[1]
 TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
@@ -38,15 +39,22 @@ def free_ports(count):
 
 
 @pytest.fixture(scope="module")
-def head():
-    """The address of a head of our own, which asks for a token. Its sockets need a short path."""
+def head_folder():
+    """Where a head keeps what it has. Its sockets need a short path."""
+    folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def head(head_folder):
+    """The address of a head of our own, which asks for a token."""
     port, dashboard, agent, client = free_ports(4)
-    folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
     process = subprocess.Popen(
         [Path(sys.executable).with_name("ray"), "start", "--head", "--block", f"--port={port}", "--num-cpus=1",
          f"--dashboard-port={dashboard}", f"--dashboard-agent-listen-port={agent}",
          f"--ray-client-server-port={client}",
-         f"--temp-dir={folder}", "--object-store-memory=100000000", "--disable-usage-stats"],
+         f"--temp-dir={head_folder}", "--object-store-memory=100000000", "--disable-usage-stats"],
         env=os.environ | TOKEN, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     address = f"http://127.0.0.1:{dashboard}"
@@ -56,7 +64,6 @@ def head():
     finally:
         process.send_signal(signal.SIGTERM)  # which ends all that the head has started
         process.wait(timeout=60)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def wait_for(address, process):
@@ -96,6 +103,46 @@ def test_a_job_runs_with_the_code_but_not_the_data(head, tmp_path):
     said, told = job.communicate(timeout=120)
     assert "['.gitignore', 'work.py']\ntwo words\n" in said, told
     assert job.returncode == 3
+
+
+def uploaded(head_folder, job):
+    """Bytes of each file that a job's nodes were given, by name."""
+    (package,) = re.findall(r"gcs://(_ray_pkg_[0-9a-f]+)\.zip", job)
+    (folder,) = head_folder.glob(f"session_2*/runtime_resources/working_dir_files/{package}")
+    return {file.relative_to(folder).as_posix(): file.stat().st_size for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plain", [False, True], ids=["submit", "ray job submit"])
+def test_a_run_from_a_folder_with_two_gigabytes_beside_the_code(head, head_folder, clip_file, tmp_path, plain):
+    project, footage, run = tmp_path / "project", tmp_path / "footage", tmp_path / "run"
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in filter(None, tracked.stdout.split("\0")):
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, project / name)
+    for name in ("footage.dat", "archive/movie.mov"):
+        (project / name).parent.mkdir(exist_ok=True)
+        with (project / name).open("wb") as file:
+            file.truncate(2 << 30)
+    footage.mkdir()
+    shutil.copy(clip_file("enters_left", frames=60), footage)
+
+    command = [sys.executable, "-m", "curation", "run", "--input", footage, "--output", run]
+    command += ["--preset", "everything"]
+    if plain:
+        words = [Path(sys.executable).with_name("ray"), "job", "submit", "--address", head, "--working-dir", project]
+        words = [*words, "--", *command]
+        job = subprocess.run(words, env=os.environ | TOKEN, capture_output=True, text=True, check=False, timeout=280)
+        told = job.stdout + job.stderr
+    else:
+        job = submitted(head, project, *command)
+        told = "".join(job.communicate(timeout=280))
+    assert job.returncode == 0, told
+    assert RunFolder(run).read("videos", ["error"]).num_rows == 1
+    sizes = uploaded(head_folder, told)
+    assert {"curation/__main__.py", "curation/configs/laptop.yaml"} <= sizes.keys()
+    assert not {"footage.dat", "archive/movie.mov"} & sizes.keys()
+    assert sum(sizes.values()) < 5 << 20, sorted(sizes.items(), key=lambda item: item[1])[-5:]
 
 
 @pytest.mark.slow

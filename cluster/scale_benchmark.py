@@ -5,8 +5,10 @@ this process, `before` what it takes before it starts.
 """
 
 import multiprocessing
+import os
 import resource
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +25,7 @@ from curation.config import load_config
 from curation.contract.command_line import command_app, run_command
 from curation.contract.manifest import RunFolder
 from curation.contract.schemas import SCHEMAS
-from curation.engine import analyse
+from curation.engine import analyse, label
 from curation.engine.ledger import Ledger
 from curation.engine.plan import PlannedShards, plan_pass
 from curation.engine.run import wanted_videos
@@ -78,6 +80,39 @@ def select(rows: RowsArgument, folder: FolderArgument) -> None:
         with _measured(f"{preset}: {rows} clips judged"):
             kept = kept_clips(run, load_config(preset), refit=False)
         typer.echo(f"{preset}: {kept['clips'].list.len().sum()} clips of {kept.height} videos kept")
+
+
+@app.command()
+def workers(
+    clips: Annotated[Path, typer.Argument(help="Folder of real clips.")],
+    folder: FolderArgument,
+    copies: Annotated[int, typer.Option(min=1, help="How often each clip is in the input.")] = 2,
+) -> None:
+    """Clips per second with one worker and with two: whole runs, without the seconds in which Ray starts."""
+    videos = folder / "copies"
+    for number in range(copies):
+        shutil.copytree(clips, videos / str(number), dirs_exist_ok=True)
+    rates = []
+    for count in (1, 2):
+        run = folder / f"workers-{count}"
+        shutil.rmtree(run, ignore_errors=True)
+        words = ["--input", str(videos), "--output", str(run), "--set", f"engine.workers={count}"]
+        subprocess.run([sys.executable, "-m", "curation", "run", *words], check=True, stdout=subprocess.DEVNULL)
+        rates.append(_clips_per_second(RunFolder(run)))
+        typer.echo(f"{count} workers: {rates[-1]:.3f} clips/s, load {os.getloadavg()[0]:.0f} on {os.cpu_count()} CPUs")
+    typer.echo(f"efficiency from 1 to 2 workers: {rates[1] / rates[0] / 2:.2f}")
+
+
+def _clips_per_second(run: RunFolder) -> float:
+    """Over both passes, each from the start of its first clip to the commit of its last one."""
+    clips = run.read("videos", ["video_id"]).num_rows
+    spent = 0.0
+    for name in (analyse.PASS, label.PASS):
+        folder = f"ledger/{name}"
+        ends = {shard: Path(run.path(f"{folder}/{shard}.parquet")).stat().st_mtime for shard in run.shards(folder)}
+        seconds = {shard: sum(run.read_shard(folder, shard)["seconds"].to_pylist()) for shard in ends}
+        spent += max(ends.values()) - min(end - seconds[shard] for shard, end in ends.items())
+    return clips / spent
 
 
 @contextmanager

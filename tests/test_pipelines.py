@@ -107,11 +107,10 @@ def run_wan(pipe, image, trajectory, pictures, noise, guidance, **more):
         height=HEIGHT,
         width=WIDTH,
         num_frames=FRAMES,
-        num_inference_steps=STEPS,
         guidance_scale=guidance,
         latents=noise.clone(),
         output_type="latent",
-        **more,
+        **{"num_inference_steps": STEPS} | more,
     ).frames
 
 
@@ -201,12 +200,11 @@ def run_cogvideox(pipe, image, trajectory, pictures, noise, guidance, seed, **mo
         height=HEIGHT,
         width=WIDTH,
         num_frames=FRAMES,
-        num_inference_steps=STEPS,
         guidance_scale=guidance,
         generator=torch.Generator().manual_seed(seed),
         latents=noise.clone(),
         output_type="latent",
-        **more,
+        **{"num_inference_steps": STEPS} | more,
     ).frames
 
 
@@ -283,6 +281,42 @@ def test_any_canvas_gives_pixels(wan, cogvideox, height, width):
             output_type="np",
         ).frames[0]
         assert video.shape == (9, height, width, 3) and np.isfinite(video).all()
+
+
+FLOW_MATCHING = {"UniPCMultistep", "DEISMultistep", "DPMSolverMultistep", "DPMSolverSinglestep"}
+UNFIT = {"wan": "flow_prediction", "cogvideox": "EDMEulerScheduler does not fit"}
+
+
+@pytest.mark.filterwarnings("ignore:__array_wrap__ must accept:DeprecationWarning")  # some schedulers under numpy 2
+@pytest.mark.parametrize("family", ["wan", "cogvideox"])
+def test_every_compatible_scheduler_runs_or_says_in_one_line_that_it_does_not_fit(wan, cogvideox, family, monkeypatch):
+    pipe, run = {"wan": (wan, run_wan), "cogvideox": (cogvideox, run_cogvideox)}[family]
+    own = {"wan": WAN_SCHEDULERS["unipc"], "cogvideox": COG_SCHEDULERS["ddim"]}[family]
+    given = inputs(1) if family == "wan" else cog_inputs(1)
+    seed = {} if family == "wan" else {"seed": 3}
+    refused = set()
+    compatible = {kind for kind in own.compatibles if kind.__name__ != "DPMSolverSDEScheduler"}  # torchsde
+    assert len(compatible) >= 14
+    for kind in compatible:
+        try:
+            monkeypatch.setattr(pipe, "scheduler", kind.from_config(own.config))
+            steps = 4 if kind.__name__ == "PNDMScheduler" else STEPS  # its warm-up takes as many
+            video = run(pipe, *given, 2.0, num_inference_steps=steps, **seed)
+            assert video.shape == given[3].shape and torch.isfinite(video).all(), kind
+        except ValueError as error:
+            assert UNFIT[family] in str(error) and len(str(error).splitlines()) == 1
+            refused.add(kind.__name__.removesuffix("Scheduler"))
+    names = {kind.__name__.removesuffix("Scheduler") for kind in compatible}
+    assert refused == (names - FLOW_MATCHING if family == "wan" else {"EDMEuler"})
+
+
+def test_schedulers_made_for_another_prediction_are_refused(wan, cogvideox, monkeypatch):
+    monkeypatch.setattr(wan, "scheduler", UniPCMultistepScheduler())
+    with pytest.raises(ValueError, match="needs prediction_type='flow_prediction': a FlowMatch scheduler"):
+        run_wan(wan, *inputs(1), 2.0)
+    monkeypatch.setattr(cogvideox, "scheduler", CogVideoXDDIMScheduler())
+    with pytest.raises(ValueError, match="needs prediction_type='v_prediction': CogVideoXDDIM"):
+        run_cogvideox(cogvideox, *cog_inputs(1), 2.0, seed=0)
 
 
 def test_callbacks_may_look_and_stop_and_hooks_do_not_stay(wan):

@@ -5,7 +5,15 @@ from typing import Any
 import torch
 from diffusers.pipelines.cogvideo.pipeline_cogvideox_image2video import CogVideoXImageToVideoPipeline
 
-from inference.pipelines.hooks import Pixels, batch_of, conditioned, identity_tensor, spread, video_tensor
+from inference.pipelines.hooks import (
+    Pixels,
+    batch_of,
+    check_scheduler,
+    conditioned,
+    identity_tensor,
+    spread,
+    video_tensor,
+)
 from training.models.cogvideox import CogVideoX, join_conditions, widen
 from training.models.conditions import Conditions
 from training.models.identity_positions import place_identity_first, rotary_embedding
@@ -61,8 +69,9 @@ class CogVideoXFrameInOutPipeline(CogVideoXImageToVideoPipeline):
             As the stock pipeline: `CogVideoXPipelineOutput`, or a tuple with return_dict=False.
 
         Raises:
-            ValueError: shapes do not fit.
+            ValueError: shapes or the scheduler do not fit.
         """
+        check_scheduler(self.scheduler, "v_prediction")
         batch = batch_of(prompt, prompt_embeds)
         draws = generator if legacy_noise else None
         trajectory = self._encode(video_tensor(trajectory_video, batch), legacy_noise, draws)

@@ -1,5 +1,6 @@
 """What both pipelines share: pixels as tensors, and a transformer that is given more than the stock loop knows of."""
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -57,6 +58,29 @@ def batch_of(prompt: str | list[str] | None, prompt_embeds: torch.Tensor | None)
 def spread(latents: torch.Tensor, count: int) -> torch.Tensor:
     """Conditions [B, ...] of one or several videos as [count, ...], where every B-th part is of the same video."""
     return latents.repeat_interleave(count // latents.shape[0], dim=0)
+
+
+def check_scheduler(scheduler: Any, prediction_type: str) -> None:
+    """Refuse a scheduler that reads the transformer's output as something else: it would run, and make noise.
+
+    Args:
+        prediction_type: what the transformer was trained to predict: "flow_prediction" (flow matching) or
+            "v_prediction" (on a schedule of discrete steps).
+
+    Raises:
+        ValueError: the scheduler is for other models, or was made for another prediction.
+    """
+    name, config = type(scheduler).__name__, scheduler.config
+    if prediction_type == "flow_prediction":
+        # A config keeps options of the scheduler that it was made from, also those that this class does not know.
+        knows_flow = "use_flow_sigmas" in inspect.signature(type(scheduler)).parameters and config["use_flow_sigmas"]
+        fits = name.startswith("FlowMatch") or (knows_flow and config["prediction_type"] == prediction_type)
+        others = "a FlowMatch scheduler; or UniPC, DEIS or DPMSolver with use_flow_sigmas=True"
+    else:
+        fits = config.get("prediction_type") == prediction_type and hasattr(scheduler, "alphas_cumprod")
+        others = "CogVideoXDDIM, CogVideoXDPM, DDIM, DDPM, DPMSolver, DEIS, UniPC, Euler, Heun, KDPM2, LMS or PNDM"
+    if not fits:
+        raise ValueError(f"{name} does not fit, the model needs prediction_type={prediction_type!r}: {others}")
 
 
 @contextmanager

@@ -5,7 +5,15 @@ from typing import Any
 import torch
 from diffusers.pipelines.wan.pipeline_wan_i2v import WanImageToVideoPipeline
 
-from inference.pipelines.hooks import Pixels, batch_of, conditioned, identity_tensor, spread, video_tensor
+from inference.pipelines.hooks import (
+    Pixels,
+    batch_of,
+    check_scheduler,
+    conditioned,
+    identity_tensor,
+    spread,
+    video_tensor,
+)
 from training.models.conditions import Conditions
 from training.models.wan import Wan, join_conditions, widen
 
@@ -51,12 +59,13 @@ class WanFrameInOutPipeline(WanImageToVideoPipeline):
             As the stock pipeline: `WanPipelineOutput`, or a tuple with return_dict=False.
 
         Raises:
-            ValueError: shapes do not fit, or the model is none with expanded timesteps.
+            ValueError: shapes or the scheduler do not fit, or the model is none with expanded timesteps.
         """
         if not self.config["expand_timesteps"]:
             raise ValueError(
                 "trajectories need a Wan 2.2 TI2V model (expand_timesteps is true in its model_index.json)"
             )
+        check_scheduler(self.scheduler, "flow_prediction")
         batch = batch_of(prompt, prompt_embeds)
         count = batch * num_videos_per_prompt
         trajectory = spread(self._encode(video_tensor(trajectory_video, batch)), count)

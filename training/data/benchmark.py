@@ -2,30 +2,30 @@
 
     python -m training.data.benchmark [--repetitions 5]
 
-Renders a 20 s 720p clip with three samples. Every repetition times the three ways one after the other, sample by
-sample, so that what else the machine does hits all of them; the medians of the repetitions' ratios are printed.
+Renders a 20 s 720p clip with three samples. Every repetition takes an epoch of each way one after the other, so that
+what else the machine does hits all of them; the medians of the repetitions' ratios are printed.
 
-Seconds are CPU time. Ours are those of a collated batch of one sample with everything that the loop takes from it; the
-published way ends with the same arrays. It runs in a process of its own, since the gigabytes that it takes and gives
-back would take ours along. Not counted: the way of a batch from a worker to the training process, a copy into shared
-memory, which adds a fifth at Wan's size and a tenth at CogVideoX's.
+Both loaders run as training runs them: in a worker process of a `WorkerFeeder`, which hands the batches over. Seconds
+are CPU time of all processes, until every page of a batch has been read here, as its copy to a device would. The bare
+decode is done in this process and hands nothing over.
 """
 
-import multiprocessing
-import os
+import mmap
 import statistics
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import cv2
 import imageio_ffmpeg
 import numpy as np
+import psutil
+import torch
 import typer
 
 from curation.contract import ids
@@ -38,11 +38,11 @@ from curation.video.write import write_mp4
 from training.conditioning.canvas import mask_outside, scale_box
 from training.conditioning.colours import colour
 from training.conditioning.identity import place_identity
-from training.data.collate import collate
 from training.data.config import DataConfig, ManifestConfig
 from training.data.dataset import SampleDataset
-from training.data.sample import Bucket, SampleRow, draw_conditions
-from training.data.schedule import Draw
+from training.data.feeder import WorkerFeeder
+from training.data.sample import Bucket, draw_conditions
+from training.data.schedule import Draw, Share
 from training.data.worker import set_up_worker
 
 _SECONDS, _FPS, _HEIGHT, _WIDTH = 20, 30, 720, 1280
@@ -72,7 +72,7 @@ def main(repetitions: Annotated[int, typer.Option(min=1, help="Times that everyt
                 frames=(bucket.frames,),
                 dot_radius=dot_radius,
             )
-            ours, bare, published = _measure(SampleDataset(config), video, repetitions)
+            ours, bare, published = _measure(SampleDataset(config), repetitions)
             typer.echo(
                 f"{name}, {bucket.frames} frames of {bucket.width}x{bucket.height}: "
                 f"{1 / statistics.median(ours):.2f} samples/s and core, "
@@ -84,72 +84,101 @@ def _ratio(other: list[float], ours: list[float]) -> float:
     return statistics.median(there / here for there, here in zip(other, ours, strict=True))
 
 
-def _measure(dataset: SampleDataset, video: Path, repetitions: int) -> tuple[list[float], list[float], list[float]]:
+def _measure(dataset: SampleDataset, repetitions: int) -> tuple[list[float], list[float], list[float]]:
     """Mean seconds of CPU a sample, one value a repetition: ours, bare decode, the published way."""
-    ours, bare, published = [], [], []
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other:
-        for repetition in range(repetitions):
-            spent = [0.0, 0.0, 0.0]
-            for place in range(len(dataset)):
-                row, bucket = dataset.index.read(place), dataset.index.bucket(place)
-                spent[0] += _cpu_seconds(partial(_ours, dataset, Draw(repetition, place, place)))
-                spent[1] += _cpu_seconds(partial(_bare_decode, row, bucket, dataset.config))
-                way = partial(_published_way, row, bucket, dataset.config, video)
-                spent[2] += other.submit(_cpu_seconds, way).result()
-            for values, total in zip((ours, bare, published), spent, strict=True):
-                values.append(total / len(dataset))
+    feeders = [
+        WorkerFeeder(kind(dataset.config, dataset.index), Share(), workers=1) for kind in (SampleDataset, _Published)
+    ]
+    loaders = [partial(_receive, feeder) for feeder in feeders]
+    for load in loaders:
+        load()  # starts the workers
+    ways = [loaders[0], partial(_bare_decode, dataset), loaders[1]]
+    spent = [[_cpu_seconds(way) / len(dataset) for way in ways] for _ in range(repetitions)]
+    ours, bare, published = (list(values) for values in zip(*spent, strict=True))
     return ours, bare, published
 
 
 def _cpu_seconds(way: Callable[[], object]) -> float:
-    """Of this process and of ended children, such as ffmpeg. Loaders run on all cores, so that this is what counts."""
-    began = sum(os.times()[:4])
+    """Of this process, of workers, and of what they started. Loaders run on all cores, so that this is what counts."""
+    before = _cpu_clock()
     way()
-    return sum(os.times()[:4]) - began
+    return _cpu_clock() - before
 
 
-def _ours(dataset: SampleDataset, draw: Draw) -> None:
-    collate([dataset[draw]])
+def _cpu_clock() -> float:
+    this = psutil.Process()
+    return sum(sum(process.cpu_times()[:4]) for process in (this, *this.children(recursive=True)))
 
 
-def _bare_decode(row: SampleRow, bucket: Bucket, config: DataConfig) -> None:
-    """What cannot be avoided: from the key frame before the sample to its last frame, nothing done with them."""
-    pts = row.video["frame_pts"]
-    last = pts[row.start_frame + (bucket.frames - 1) * row.stride]
-    with open_video(row.video["uri"], config.decode) as video:
-        video.container.seek(int(pts[row.start_frame]), stream=video.stream, backward=True)
-        for frame in video.container.decode(video.stream):
-            if frame.pts >= last:
-                return
+def _receive(feeder: WorkerFeeder) -> None:
+    """An epoch's batches, a byte of every page of them read."""
+    for batch in feeder:
+        for value in batch.values():
+            if isinstance(value, torch.Tensor):
+                value.view(torch.uint8).reshape(-1)[:: mmap.PAGESIZE].sum()
 
 
-def _published_way(row: SampleRow, bucket: Bucket, config: DataConfig, video: Path) -> tuple[np.ndarray, ...]:
-    """The same sample as the published loader makes it: all of the file through a pipe, points painted one by one."""
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-i", str(video)]
-    pipe = subprocess.run(
-        [*command, "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:"], stdout=subprocess.PIPE, check=True
-    )
-    height, width = row.size
-    span = slice(row.start_frame, row.start_frame + row.stride * bucket.frames, row.stride)
-    frames = np.frombuffer(pipe.stdout, np.uint8).reshape(-1, height, width, 3)[span]
-    canvas = (bucket.width, bucket.height)
-    resized = np.stack([cv2.resize(frame, canvas, interpolation=cv2.INTER_CUBIC) for frame in frames])
+def _bare_decode(dataset: SampleDataset) -> None:
+    """What cannot be avoided: from the key frame before a sample to its last frame, nothing done with them."""
+    for place in range(len(dataset)):
+        row, bucket = dataset.index.read(place), dataset.index.bucket(place)
+        pts = row.video["frame_pts"]
+        last = pts[row.start_frame + (bucket.frames - 1) * row.stride]
+        with open_video(row.video["uri"], dataset.config.decode) as video:
+            video.container.seek(int(pts[row.start_frame]), stream=video.stream, backward=True)
+            for frame in video.container.decode(video.stream):
+                if frame.pts >= last:
+                    break
 
-    drawn = draw_conditions(row, config, np.random.default_rng(0))
-    radius = int(config.dot_radius * height / 384)
-    painted = []
-    for at in range(bucket.frames):
-        picture = np.full((height, width, 3), 255, np.uint8)
-        for number, track in enumerate(drawn.points):
-            for x, y in np.rint(track[at * row.stride]).astype(int):
-                if 0 <= x < width and 0 <= y < height:
-                    rows = slice(max(0, y - radius), y + radius)
-                    picture[rows, max(0, x - radius) : x + radius] = colour(number)
-        picture = cv2.resize(picture, canvas, interpolation=cv2.INTER_CUBIC)
-        painted.append(cv2.GaussianBlur(picture, (45, 45), 3))
-    box = scale_box(drawn.region_box, row.size, (bucket.height, bucket.width))
-    identity = place_identity(None, (bucket.height, bucket.width))
-    return resized, np.stack(painted), mask_outside(resized[0], box), identity
+
+@dataclass(frozen=True)
+class _WholeVideos:
+    """A sample of the published way."""
+
+    values: dict[str, Any]
+
+    def columns(self) -> dict[str, Any]:
+        return self.values
+
+
+class _Published(SampleDataset):
+    """The same samples as the published loader makes them: whole file through a pipe, points painted one by one."""
+
+    def __getitem__(self, draw: Draw) -> _WholeVideos:  # pyright: ignore[reportIncompatibleMethodOverride]
+        row, bucket = self.index.read(draw.row), self.index.bucket(draw.row)
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-i", row.video["uri"]]
+        pipe = subprocess.run(
+            [*command, "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:"], stdout=subprocess.PIPE, check=True
+        )
+        height, width = row.size
+        span = slice(row.start_frame, row.start_frame + row.stride * bucket.frames, row.stride)
+        frames = np.frombuffer(pipe.stdout, np.uint8).reshape(-1, height, width, 3)[span]
+        canvas = (bucket.width, bucket.height)
+        resized = np.stack([cv2.resize(frame, canvas, interpolation=cv2.INTER_CUBIC) for frame in frames])
+
+        drawn = draw_conditions(row, self.config, np.random.default_rng(0))
+        radius = int(self.config.dot_radius * height / 384)
+        painted = []
+        for at in range(bucket.frames):
+            picture = np.full((height, width, 3), 255, np.uint8)
+            for number, track in enumerate(drawn.points):
+                for x, y in np.rint(track[at * row.stride]).astype(int):
+                    if 0 <= x < width and 0 <= y < height:
+                        rows = slice(max(0, y - radius), y + radius)
+                        picture[rows, max(0, x - radius) : x + radius] = colour(number)
+            picture = cv2.resize(picture, canvas, interpolation=cv2.INTER_CUBIC)
+            painted.append(cv2.GaussianBlur(picture, (45, 45), 3))
+        box = scale_box(drawn.region_box, row.size, (bucket.height, bucket.width))
+        return _WholeVideos(
+            {
+                "sample_id": row.sample_id,
+                "fps": row.fps / row.stride,
+                "video": resized,
+                "trajectory": np.stack(painted),
+                "first_frame": mask_outside(resized[0], box),
+                "identity": place_identity(None, (bucket.height, bucket.width)),
+            }
+        )
 
 
 def _make_run(folder: Path) -> tuple[RunFolder, Path]:

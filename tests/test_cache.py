@@ -1,5 +1,6 @@
 """Caches: what training makes of them is what it makes without; refused when stale; killed and resumed."""
 
+import os
 import subprocess
 import sys
 import time
@@ -99,9 +100,9 @@ def test_only_the_first_frame_is_decoded(recipe, tmp_path):
         one, other = plain[Draw(3, row, row)], cached[Draw(3, row, row)]
         assert other.video is None and other.identity is None
         assert other.video_mean.shape == (48, (len(one.video) - 1) // 4 + 1, 2, 4)
-        for name in ("sample_id", "caption", "fps", "has_identity"):
+        for name in ("sample_id", "caption", "fps", "frames", "has_identity"):
             assert getattr(one, name) == getattr(other, name)
-        for name in ("region_box", "trajectory", "first_frame"):
+        for name in ("region_box", "dot_places", "dot_pixels", "first_frame"):
             assert np.array_equal(getattr(one, name), getattr(other, name))
 
 
@@ -163,13 +164,15 @@ def test_a_broken_video_is_replaced_and_tried_again(recipe, many_run, tmp_path):
     dataset = SampleDataset(recipe().data)
     video = Path(dataset.index.read(0).video["uri"])
     whole = video.read_bytes()
-    video.write_bytes(whole[:1000])
-    assert precompute(recipe(), str(cache)) == 3
-    cached = recipe(f"data.cache={cache}").data
-    replaced = SampleDataset(cached)[Draw(0, 0, 0)]
-    assert replaced.video_mean is not None
-    assert replaced.sample_id == dataset[Draw(0, 0, 0)].sample_id != dataset.index.sample_id(0) == replaced.replaces
-    video.write_bytes(whole)
+    try:
+        video.write_bytes(whole[:1000])
+        assert precompute(recipe(), str(cache)) == 3
+        cached = recipe(f"data.cache={cache}").data
+        replaced = SampleDataset(cached)[Draw(0, 0, 0)]
+        assert replaced.video_mean is not None
+        assert replaced.sample_id == dataset[Draw(0, 0, 0)].sample_id != dataset.index.sample_id(0) == replaced.replaces
+    finally:
+        video.write_bytes(whole)  # other tests read it
     assert precompute(recipe(), str(cache)) == 0
     _open_shard.cache_clear()  # as in a new process
     assert not SampleDataset(cached)[Draw(0, 0, 0)].replaces
@@ -181,17 +184,17 @@ def test_killed_and_resumed_on_ray_it_holds_what_an_undisturbed_one_does(recipe,
     command = [sys.executable, "-m", "training", "precompute", "--manifest", many_run.uri, "--model", "tiny-wan"]
     command += ["--stage", "inout", "--output", str(tmp_path / "killed"), *chosen]
     ledger = tmp_path / "killed/ledger/precompute"
-    killed = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    alone = os.environ | {"OMP_NUM_THREADS": "1"}
+    killed = subprocess.Popen(command, cwd=ROOT, env=alone, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         deadline = time.monotonic() + 120
-        while not list(ledger.glob("*.parquet")) and time.monotonic() < deadline:
-            assert killed.poll() is None
+        while not list(ledger.glob("*.parquet")) and killed.poll() is None and time.monotonic() < deadline:
             time.sleep(0.002)
     finally:
         killed.kill()
-        killed.wait()
+        said = killed.communicate()[0]
     committed = {path: path.stat().st_mtime_ns for path in ledger.glob("*.parquet")}
-    assert committed
+    assert committed, said
     # What a kill between writing and committing leaves.
     RunFolder(tmp_path / "killed").write_shard(VIDEO, "uncommitted", SCHEMAS[VIDEO].empty_table())
 

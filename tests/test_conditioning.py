@@ -5,13 +5,14 @@ import time
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.conditioning.canvas import mask_outside, scale_box, to_model_range
 from training.conditioning.colours import COLOURS
 from training.conditioning.identity import place_identity
-from training.conditioning.trajectory import draw_trajectories
+from training.conditioning.trajectory import draw_dots, draw_trajectories, paste_dots
 
 
 def plain(objects, source_size, canvas_size, dot_radius):
@@ -52,6 +53,19 @@ def test_nothing_to_draw_is_white():
     assert (draw_trajectories([outside], (100, 100), (64, 64), 7) == 255).all()
     assert (draw_trajectories([np.full((2, 3, 2), np.nan)], (384, 384), (64, 64), 7) == 255).all()
     assert (draw_trajectories([np.zeros((2, 0, 2))], (384, 384), (64, 64), 7) == 255).all()
+
+
+def test_dots_pasted_on_a_device_are_the_video_that_is_drawn():
+    rng = np.random.default_rng(5)
+    objects = [rng.integers((-20, -20), (700, 400), (5, 12, 2)) for _ in range(3)]
+    dots = draw_dots(objects, (360, 640), (96, 160), 7)
+    video = torch.full((5, 96, 160, 3), 255, dtype=torch.uint8)
+    paste_dots(video, torch.from_numpy(dots.places), torch.from_numpy(dots.pixels))
+    assert np.array_equal(video.numpy(), draw_trajectories(objects, (360, 640), (96, 160), 7))
+    covered = np.zeros((5, 96, 160), int)
+    for frame, top, left, height, width in dots.places:
+        covered[frame, top : top + height, left : left + width] += 1
+    assert covered.max() == 1 and (video.numpy()[covered == 0] == 255).all()
 
 
 def test_tracks_of_different_length_are_refused():

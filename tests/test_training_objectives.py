@@ -4,7 +4,7 @@ import pytest
 import torch
 from diffusers import CogVideoXDPMScheduler
 
-from training.encode import encode_batch
+from training.encode import encode_batch, trajectory_video
 from training.models.conditions import Conditions, TrainingLatents
 from training.models.config import ModelConfig
 from training.models.load import load_model
@@ -151,13 +151,20 @@ def test_a_batch_is_encoded_with_conditions_dropped(family, tmp_path):
         "caption": ["a thing", "the object"],
         "region_box": torch.tensor([[0, 0, 96, 64], [48, 0, 96, 64]]),
         "video": pixels,
-        "trajectory": pixels.flip(1),
+        "frames": torch.tensor([5, 5]),
+        "dot_places": torch.tensor([[1, 8, 16, 20, 30], [7, 0, 0, 64, 96]], dtype=torch.int32),
+        "dot_pixels": pixels.view(-1, 3)[: 20 * 30 + 64 * 96],
         "first_frame": pixels[:, 0],
         "identity": pixels[:, 1],
     }
 
     def encode(dropout, identity=True):
         return encode_batch(model, batch, dropout, randomness(), identity, CPU)
+
+    drawn = trajectory_video(batch, CPU)
+    assert drawn.shape == (2, 5, 64, 96, 3) and (drawn[1, 2] != 255).any()
+    assert all((drawn[sample, frame] == 255).all() for sample in (0, 1) for frame in (0, 3, 4))
+    assert torch.equal(drawn[0, 1, 8:28, 16:46].reshape(-1, 3), batch["dot_pixels"][:600])
 
     plain = encode(DropoutConfig())
     again = encode(DropoutConfig())

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from training.conditioning.canvas import to_model_range
+from training.conditioning.trajectory import paste_dots
 from training.models.conditions import Conditions, TrainingLatents
 from training.models.posterior import draw_latents
 from training.models.protocol import VideoModel
@@ -37,7 +38,7 @@ def encode_batch(
     no_identity = torch.tensor(randomness.chance(dropout.identity), device=device)
 
     video = _video(model, batch, randomness, device)
-    trajectory = _encode(model, video_pixels(batch["trajectory"].to(device)), randomness)
+    trajectory = _encode(model, video_pixels(trajectory_video(batch, device)), randomness)
     first_frame = _encode_picture(model, batch["first_frame"].to(device), randomness)
     identity = _identity(model, batch, no_identity, randomness, device) if with_identity else None
     return TrainingLatents(
@@ -46,6 +47,15 @@ def encode_batch(
         region=region_share(batch["region_box"].to(device), video.shape[3], video.shape[4], model.spatial_scale),
         keep_first_frame=keep_first_frame,
     )
+
+
+def trajectory_video(batch: Batch, device: torch.device) -> torch.Tensor:
+    """uint8 [B, F, H, W, 3], made on the device: most of it is white, and only the dots travel there."""
+    samples, height, width, _ = batch["first_frame"].shape
+    frames = int(batch["frames"][0])
+    video = torch.full((samples * frames, height, width, 3), 255, dtype=torch.uint8, device=device)
+    paste_dots(video, batch["dot_places"], batch["dot_pixels"].to(device))
+    return video.view(samples, frames, height, width, 3)
 
 
 def video_pixels(video: torch.Tensor) -> torch.Tensor:

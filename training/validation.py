@@ -14,7 +14,7 @@ from torch import nn
 
 from curation.video.write import write_mp4
 from training.config import TrainingConfig
-from training.encode import Batch, encode_batch
+from training.encode import Batch, encode_batch, trajectory_video
 from training.models.conditions import TrainingLatents
 from training.models.protocol import VideoModel
 from training.objectives.config import DropoutConfig
@@ -94,7 +94,8 @@ def _beside(batch: Batch, generated: np.ndarray) -> list[np.ndarray]:
     """Frames uint8 [H, 3W, 3] of the first sample: source with region box, trajectories, generated with region box."""
     x0, y0, x1, y1 = (int(value) for value in batch["region_box"][0])
     rows = []
-    for source, trajectory, made in zip(batch["video"][0], batch["trajectory"][0], generated, strict=True):
+    trajectories = trajectory_video(batch, torch.device("cpu"))[0]
+    for source, trajectory, made in zip(batch["video"][0], trajectories, generated, strict=True):
         boxed = [np.array(source, order="C"), np.array(made, order="C")]  # copies: the batch is used again
         for picture in boxed:
             cv2.rectangle(picture, (x0, y0), (x1 - 1, y1 - 1), _BOX_COLOUR, 2)

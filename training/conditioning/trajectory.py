@@ -1,15 +1,18 @@
 """The trajectory video: where every kept point is in every frame, as blurred squares in its object's colour on white.
 
 The recipe paints squares at source size, resizes (bicubic) and blurs whole frames. All three are linear and separable,
-and the painting consists of few rectangles, so the same pixels come from small matrix products around the points.
+and the painting consists of few rectangles, so the same pixels come from small matrix products around the points. Dots
+travel as the patches that are not white, to be pasted where the video is used.
 """
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
+from training.conditioning.canvas import Pixels
 from training.conditioning.colours import colour
 
 # Recipe: 45 x 45 kernel, sigma 3, radii stated for frames of 384 px height.
@@ -19,12 +22,46 @@ _WHITE = 255.0
 _EPSILON = 1e-3
 
 
+class Dots(NamedTuple):
+    """What of a trajectory video is not white: N rectangles that do not overlap.
+
+    Attributes:
+        places: int32 [N, 5] (frame, top, left, height, width).
+        pixels: uint8 [sum of height x width, 3] RGB, rectangle after rectangle, each row by row.
+    """
+
+    places: np.ndarray
+    pixels: np.ndarray
+
+
 def draw_trajectories(
     objects: Sequence[np.ndarray],
     source_size: tuple[int, int],
     canvas_size: tuple[int, int],
     dot_radius: int,
 ) -> np.ndarray:
+    """uint8 [T, canvas height, canvas width, 3] RGB: the trajectory video of `draw_dots`, which has the arguments."""
+    dots = draw_dots(objects, source_size, canvas_size, dot_radius)
+    video = np.full((len(objects[0]), *canvas_size, 3), 255, np.uint8)
+    paste_dots(video, *dots)
+    return video
+
+
+def paste_dots(video: Pixels, places: Pixels, pixels: Pixels) -> None:
+    """Put `Dots` into a white video, uint8 [T, H, W, 3], in place: arrays, or tensors on one device."""
+    done = 0
+    for frame, top, left, height, width in places.tolist():
+        patch: Any = pixels[done : done + height * width].reshape(height, width, 3)
+        video[frame, top : top + height, left : left + width] = patch
+        done += height * width
+
+
+def draw_dots(
+    objects: Sequence[np.ndarray],
+    source_size: tuple[int, int],
+    canvas_size: tuple[int, int],
+    dot_radius: int,
+) -> Dots:
     """Render points as the recipe does; equal to painting, resizing and blurring whole frames to within one level.
 
     Args:
@@ -33,9 +70,6 @@ def draw_trajectories(
         source_size: (height, width) in which the points are given; the squares' size follows this height.
         canvas_size: (height, width) of the result.
         dot_radius: half side of a square in px at a source height of 384; CogVideoX 6, Wan 7.
-
-    Returns:
-        uint8 [T, canvas height, canvas width, 3] RGB.
 
     Raises:
         ValueError: there is no object, or objects differ in T.
@@ -50,17 +84,21 @@ def draw_trajectories(
     height, width = source_size
     radius = int(dot_radius * height / _NOMINAL_HEIGHT)
     rows, columns = _spread(height, canvas_size[0]), _spread(width, canvas_size[1])
-    video = np.full((lengths.pop(), *canvas_size, 3), 255, np.uint8)
-    if radius < 1:
-        return video
     cells = np.rint(np.nan_to_num(points, nan=-1, posinf=-1, neginf=-1)).astype(np.int64)
     inside = np.all((cells >= 0) & (cells < (width, height)), axis=2, keepdims=False)
     gap = 2 * radius + _reach(width, canvas_size[1]), 2 * radius + _reach(height, canvas_size[0])
-    for frame, places, shown in zip(video, cells, inside, strict=True):
-        for column in _apart(np.flatnonzero(shown), places[:, 0], gap[0]):
-            for group in _apart(column, places[:, 1], gap[1]):
-                _paint(frame, places[group], paint[group], radius, rows, columns)
-    return video
+    places, pixels = [], []
+    for frame, (cell, shown) in enumerate(zip(cells, inside & (radius > 0), strict=True)):
+        for column in _apart(np.flatnonzero(shown), cell[:, 0], gap[0]):
+            for group in _apart(column, cell[:, 1], gap[1]):
+                top, left, patch = _painted(cell[group], paint[group], radius, rows, columns)
+                if patch.size:  # on a much smaller canvas, cubic resizing steps over small squares
+                    places.append((frame, top, left, *patch.shape[:2]))
+                    pixels.append(patch.reshape(-1, 3))
+    return Dots(
+        np.array(places, np.int32).reshape(-1, 5),
+        np.concatenate(pixels) if pixels else np.empty((0, 3), np.uint8),
+    )
 
 
 def _apart(points: np.ndarray, along: np.ndarray, gap: int) -> Iterator[np.ndarray]:
@@ -78,10 +116,10 @@ def _reach(source: int, canvas: int) -> int:
     return int(np.ceil((_KERNEL + 4) * source / canvas)) + 4
 
 
-def _paint(
-    frame: np.ndarray, places: np.ndarray, paint: np.ndarray, radius: int, rows: np.ndarray, columns: np.ndarray
-) -> None:
-    """Add the squares around `places` [P, 2] to a white part of `frame`, in place.
+def _painted(
+    places: np.ndarray, paint: np.ndarray, radius: int, rows: np.ndarray, columns: np.ndarray
+) -> tuple[int, int, np.ndarray]:
+    """Top, left and pixels uint8 [h, w, 3] of what the squares around `places` [P, 2] make of white.
 
     The squares' edges cut the plane into cells of one colour each. A cell's share in a pixel is the product of its
     row's and its column's, which are differences of the cumulative weights `rows` and `columns`.
@@ -99,7 +137,7 @@ def _paint(
     row_weights, row_span = _weights(rows, y_edges)
     column_weights, column_span = _weights(columns, x_edges)
     if not (row_weights.size and column_weights.size):
-        return  # on a much smaller canvas, cubic resizing steps over small squares
+        return 0, 0, np.empty((0, 0, 3), np.uint8)
     # One product makes interleaved RGB when every column weight stands once for each channel.
     by_channel = np.zeros((cells.shape[1], 3, column_weights.shape[1], 3), np.float32)
     for channel in range(3):
@@ -108,7 +146,8 @@ def _paint(
     shares = pixels.reshape(row_weights.shape[1], -1, 3)
     # cv2 rounds where it converts, the recipe cuts off: half a level less.
     white = (_WHITE - 0.5 + _EPSILON,) * 4
-    frame[row_span, column_span] = cv2.add(shares, white, dtype=cv2.CV_8U)  # pyright: ignore - takes scalars too
+    patch = cv2.add(shares, white, dtype=cv2.CV_8U)  # pyright: ignore - takes scalars too
+    return row_span.start, column_span.start, patch
 
 
 def _weights(cumulative: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, slice]:

@@ -15,11 +15,10 @@ import statistics
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import cv2
 import imageio_ffmpeg
@@ -41,7 +40,7 @@ from training.conditioning.identity import place_identity
 from training.data.config import DataConfig, ManifestConfig
 from training.data.dataset import SampleDataset
 from training.data.feeder import WorkerFeeder
-from training.data.sample import Bucket, draw_conditions
+from training.data.sample import Bucket, TrainingSample, draw_conditions
 from training.data.schedule import Draw, Share
 from training.data.worker import set_up_worker
 
@@ -131,53 +130,49 @@ def _bare_decode(dataset: SampleDataset) -> None:
                     break
 
 
-@dataclass(frozen=True)
-class _WholeVideos:
-    """A sample of the published way."""
-
-    values: dict[str, Any]
-
-    def columns(self) -> dict[str, Any]:
-        return self.values
-
-
 class _Published(SampleDataset):
-    """The same samples as the published loader makes them: whole file through a pipe, points painted one by one."""
+    """The same samples, made as by the release (FrameINO, data_loader/video_dataset_motion_FrameINO.py).
 
-    def __getitem__(self, draw: Draw) -> _WholeVideos:  # pyright: ignore[reportIncompatibleMethodOverride]
+    All frames of the file are scaled and piped; points are painted one by one on whole frames of floats, which are
+    resized and blurred by the full kernel. It then hands over floats in -1..1 and pictures for inspection; here, uint8.
+    """
+
+    def __getitem__(self, draw: Draw) -> TrainingSample:
         row, bucket = self.index.read(draw.row), self.index.bucket(draw.row)
-        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-i", row.video["uri"]]
-        pipe = subprocess.run(
-            [*command, "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:"], stdout=subprocess.PIPE, check=True
-        )
-        height, width = row.size
-        span = slice(row.start_frame, row.start_frame + row.stride * bucket.frames, row.stride)
-        frames = np.frombuffer(pipe.stdout, np.uint8).reshape(-1, height, width, 3)[span]
         canvas = (bucket.width, bucket.height)
-        resized = np.stack([cv2.resize(frame, canvas, interpolation=cv2.INTER_CUBIC) for frame in frames])
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-i", row.video["uri"]]
+        command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{bucket.width}x{bucket.height}", "pipe:"]
+        pipe = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+        everything = np.frombuffer(pipe.stdout, np.uint8).reshape(-1, bucket.height, bucket.width, 3)
+        frames = everything[row.start_frame : row.start_frame + row.stride * bucket.frames : row.stride].copy()
 
         drawn = draw_conditions(row, self.config, np.random.default_rng(0))
+        (height, width), kernel = row.size, cv2.getGaussianKernel(45, 3)
         radius = int(self.config.dot_radius * height / 384)
         painted = []
         for at in range(bucket.frames):
-            picture = np.full((height, width, 3), 255, np.uint8)
+            picture = np.full((height, width, 3), 255, np.float32)
             for number, track in enumerate(drawn.points):
                 for x, y in np.rint(track[at * row.stride]).astype(int):
                     if 0 <= x < width and 0 <= y < height:
                         rows = slice(max(0, y - radius), y + radius)
                         picture[rows, max(0, x - radius) : x + radius] = colour(number)
             picture = cv2.resize(picture, canvas, interpolation=cv2.INTER_CUBIC)
-            painted.append(cv2.GaussianBlur(picture, (45, 45), 3))
+            painted.append(cv2.filter2D(picture, -1, kernel @ kernel.T).astype(np.uint8))
         box = scale_box(drawn.region_box, row.size, (bucket.height, bucket.width))
-        return _WholeVideos(
-            {
-                "sample_id": row.sample_id,
-                "fps": row.fps / row.stride,
-                "video": resized,
-                "trajectory": np.stack(painted),
-                "first_frame": mask_outside(resized[0], box),
-                "identity": place_identity(None, (bucket.height, bucket.width)),
-            }
+        whole = [(at, 0, 0, bucket.height, bucket.width) for at in range(bucket.frames)]
+        return TrainingSample(
+            sample_id=row.sample_id,
+            caption=row.caption,
+            fps=row.fps / row.stride,
+            region_box=np.array(box),
+            frames=bucket.frames,
+            video=frames,
+            dot_places=np.array(whole, np.int32),
+            dot_pixels=np.stack(painted).reshape(-1, 3),
+            first_frame=mask_outside(frames[0], box),
+            identity=place_identity(None, (bucket.height, bucket.width)),
+            has_identity=False,
         )
 
 

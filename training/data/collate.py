@@ -17,8 +17,10 @@ class TrainingBatch(TypedDict):
     replaces: list[str]  # empty string: the sample stands for itself
     fps: torch.Tensor  # float32 [B]
     region_box: torch.Tensor  # int64 [B, 4]
-    video: NotRequired[torch.Tensor]  # uint8 [B, F, H, W, 3], as are the pictures below; not with a cache
-    trajectory: torch.Tensor  # uint8 [B, F, H, W, 3]
+    frames: torch.Tensor  # int64 [B], F each
+    video: NotRequired[torch.Tensor]  # uint8 [B, F, H, W, 3]; not with a cache
+    dot_places: torch.Tensor  # int32 [N, 5], of the trajectory videos' dots; their frames count on, sample after sample
+    dot_pixels: torch.Tensor  # uint8 [M, 3]
     first_frame: torch.Tensor  # uint8 [B, H, W, 3]
     identity: NotRequired[torch.Tensor]  # uint8 [B, H, W, 3]; not with ID latents from a cache
     has_identity: torch.Tensor  # bool [B]
@@ -40,10 +42,22 @@ def stack_columns(columns: Mapping[str, Sequence[Any] | np.ndarray]) -> Training
     for name, values in columns.items():
         if isinstance(values[0], str):
             batch[name] = [str(value) for value in values]
+        elif name == "dot_places":
+            batch[name] = torch.from_numpy(_counted_on(values, columns["frames"]))
+        elif name == "dot_pixels":
+            batch[name] = torch.from_numpy(np.concatenate(list(values)))
         else:
             batch[name] = _stacked(values)
     batch["fps"] = batch["fps"].float()
     return TrainingBatch(**batch)
+
+
+def _counted_on(places: Sequence[np.ndarray] | np.ndarray, frames: Sequence[int] | np.ndarray) -> np.ndarray:
+    """int32 [N, 5]: the places of all samples, in frames of the samples laid end to end."""
+    joined = np.concatenate(list(places))
+    before = np.cumsum(frames) - frames
+    joined[:, 0] += np.repeat(before, [len(own) for own in places]).astype(np.int32)
+    return joined
 
 
 def _stacked(values: Sequence[Any] | np.ndarray) -> torch.Tensor:

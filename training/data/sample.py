@@ -14,7 +14,7 @@ from training.cache.keys import identity_key, text_key, video_key
 from training.cache.reader import LatentCache
 from training.conditioning.canvas import mask_outside, scale_box
 from training.conditioning.identity import place_identity
-from training.conditioning.trajectory import draw_trajectories
+from training.conditioning.trajectory import draw_dots
 from training.data.config import DataConfig
 
 
@@ -33,8 +33,9 @@ class TrainingSample:
     Attributes:
         fps: frames/s of `video`, after the stride.
         region_box: int64 [4] (x0, y0, x1, y1), half open, canvas px; the whole canvas in stage `motion`.
-        video: uint8 [F, H, W, 3] RGB, F = 4N+1; None where its latents come from a cache.
-        trajectory: uint8 [F, H, W, 3] RGB, the kept points on white.
+        video: uint8 [F, H, W, 3] RGB; None where its latents come from a cache.
+        frames: F = 4N+1.
+        dot_places, dot_pixels: the trajectory video of the kept points, [F, H, W, 3], as trajectory.Dots.
         first_frame: uint8 [H, W, 3] RGB, black outside the region box.
         identity: uint8 [H, W, 3] RGB, the ID reference on black; all black without one. None where its latents come
             from a cache.
@@ -49,8 +50,10 @@ class TrainingSample:
     caption: str
     fps: float
     region_box: np.ndarray
+    frames: int
     video: np.ndarray | None
-    trajectory: np.ndarray
+    dot_places: np.ndarray
+    dot_pixels: np.ndarray
     first_frame: np.ndarray
     identity: np.ndarray | None
     has_identity: bool
@@ -118,13 +121,16 @@ def build_sample(
     # Before the drawing: a file that is broken shows here.
     cached = {} if cache is None else _from_cache(row, bucket, drawn, config, cache)
     video = read_frames(row, bucket if cache is None else bucket._replace(frames=1), config)
+    dots = draw_dots(points, row.size, canvas, config.dot_radius)
     return TrainingSample(
         sample_id=row.sample_id,
         caption=row.caption,
         fps=row.fps / row.stride,
         region_box=np.array(box, np.int64),
+        frames=bucket.frames,
         video=video if cache is None else None,
-        trajectory=draw_trajectories(points, row.size, canvas, config.dot_radius),
+        dot_places=dots.places,
+        dot_pixels=dots.pixels,
         first_frame=mask_outside(video[0], box),
         identity=None if "identity_latents" in cached else placed_identity(row, drawn.identity_png, canvas, config),
         has_identity=drawn.identity_png is not None,

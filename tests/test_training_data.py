@@ -19,12 +19,15 @@ from curation.contract.tables import records, table
 from curation.engine.ray_data import shut_down
 from training.conditioning.colours import COLOURS
 from training.conditioning.trajectory import paste_dots
+from training.config import load_config
 from training.data.config import DataConfig, ManifestConfig
 from training.data.dataset import SampleDataset
 from training.data.feeder import WorkerFeeder
 from training.data.sample import SampleRow, draw_conditions
 from training.data.schedule import Draw, Share, epoch_batches, epoch_order
 from training.data.stream import RayFeeder
+from training.metrics import read_metrics
+from training.run import run_training
 
 
 def data_config(*runs, weights=(), **changes):
@@ -312,6 +315,16 @@ def test_every_feeder_gives_the_same_samples(wide_run, private_cluster):
     for batch, *parts in zip(plain, *ranks, strict=True):
         for place, part in enumerate(parts):
             assert equal(part_of(batch, place), part)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_run_is_the_same_fed_by_ray_data(truth_run, private_cluster, tmp_path):
+    settings = ["data.sizes=[[32,64]]", "data.frames=[5]", "loop.steps=3", "loop.trackers=[]"]
+    settings.append("validation={every: 2, split: train, videos: 0}")
+    for feeder in ("workers", "ray"):
+        config = load_config("tiny-wan", "inout", [truth_run.uri], None, [*settings, f"loop.feeder={feeder}"])
+        run_training(config, tmp_path / feeder)
+    assert read_metrics(tmp_path / "ray/metrics.jsonl") == read_metrics(tmp_path / "workers/metrics.jsonl")
 
 
 @pytest.mark.parametrize("kind", [WorkerFeeder, RayFeeder])

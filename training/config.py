@@ -33,7 +33,7 @@ class OptimizerConfig(Config):
     weight_decay: float = Field(default=1e-4, ge=0)
     warmup_steps: int = Field(default=100, ge=0, description="the rate rises linearly over them, then stays")
     max_grad_norm: float = Field(default=1.0, gt=0, description="gradients are scaled down to this norm")
-    eight_bit: bool = Field(default=False, description="keep AdamW's moments in 8 bits (bitsandbytes, CUDA)")
+    eight_bit: bool = Field(default=False, description="keep AdamW's moments in 8 bits (bitsandbytes)")
 
 
 class ParallelConfig(Config):
@@ -75,6 +75,10 @@ class LoopConfig(Config):
     batch_size: int = Field(default=1, ge=1, description="samples per process and accumulated batch")
     accumulation: int = Field(default=1, ge=1, description="batches per optimiser step")
     workers: int = Field(default=4, ge=0, description="decoding processes per training process; 0: decode in it")
+    feeder: Literal["workers", "ray"] = Field(
+        default="workers",
+        description="who decodes: `workers` processes here, or Ray Data on the CPUs of the cluster (RAY_ADDRESS)",
+    )
     precision: Literal["no", "bf16"] = Field(default="bf16", description="of computing; bf16: autocast")
     gradient_checkpointing: bool = Field(default=True, description="compute activations twice to keep fewer")
     compile: bool = Field(default=False, description="torch.compile the transformer's blocks")

@@ -89,11 +89,8 @@ def train(config: TrainingConfig, make_feeder: MakeFeeder, output: Path) -> None
     accelerator.init_trackers("frame-in-out", config=_flat(config.model_dump(mode="json")))
     validation = None
     if config.validation.every:
-        # Without the cache: the videos show the source, and the split is another one.
-        held_out_data = config.data.model_copy(update={"split": config.validation.split, "cache": None})
-        held_out = _endless(make_feeder(held_out_data, share))
-        chosen = [next(held_out) for _ in range(config.validation.batches)]
-        validation = Validation(config, model, objective, chosen, accelerator, output / "validation")
+        held_out = _held_out(config, make_feeder, share)
+        validation = Validation(config, model, objective, held_out, accelerator, output / "validation")
         if step == 0:
             _validate(validation, transformer, ema, metrics, step)
 
@@ -168,6 +165,16 @@ def _load(config: TrainingConfig, newest: Path | None, output: Path, accelerator
     if config.loop.compile:
         model.transformer.compile_repeated_blocks()
     return model
+
+
+def _held_out(config: TrainingConfig, make_feeder: MakeFeeder, share: Share) -> list[Batch]:
+    """The batches of every validation. Their feeder, and the processes it may have, end with this call.
+
+    Without the cache: the videos show the source, and the split is another one.
+    """
+    data = config.data.model_copy(update={"split": config.validation.split, "cache": None})
+    batches = _endless(make_feeder(data, share))
+    return [next(batches) for _ in range(config.validation.batches)]
 
 
 def _validate(

@@ -26,7 +26,8 @@ def run_on_ray(config: TrainingConfig, output: Path, workers: int) -> None:
         UsageError: the cluster has GPUs, but fewer than workers.
         CurationError: the run failed, or its workers were lost more than 8 times.
     """
-    connect(workers, _OBJECT_STORE_BYTES, dashboard=True)
+    decoders = max(1, config.loop.workers) if config.loop.feeder == "ray" else 0
+    connect(workers + decoders, _OBJECT_STORE_BYTES, dashboard=True)
     import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer

@@ -14,6 +14,7 @@ from training.data.config import DataConfig
 from training.data.dataset import SampleDataset
 from training.data.feeder import Feeder, WorkerFeeder
 from training.data.schedule import Share
+from training.data.stream import RayFeeder
 from training.loop import train
 from training.models.quiet import quiet_libraries
 
@@ -38,7 +39,10 @@ def run_training(config: TrainingConfig, output: Path) -> None:
         check_cache(RunFolder(config.data.cache), cache_settings(config))
 
     def make_feeder(data: DataConfig, share: Share) -> Feeder:
-        return WorkerFeeder(SampleDataset(data), share, workers=config.loop.workers)
+        dataset = SampleDataset(data)
+        if config.loop.feeder == "ray":
+            return RayFeeder(dataset, share, workers=max(1, config.loop.workers))
+        return WorkerFeeder(dataset, share, workers=config.loop.workers)
 
     train(config, make_feeder, output)
 

@@ -69,6 +69,7 @@ def launched(arguments, launcher=("-m", "training"), **variables):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,  # so that a signal can go to all of its processes
     )
 
 
@@ -117,6 +118,42 @@ def test_a_signal_saves_and_stops_and_the_same_command_goes_on(recipe, tmp_path,
     assert losses(tmp_path / "stopped") == losses(tmp_path / "straight")
     kept = [path.name for path in (tmp_path / "stopped/checkpoints").iterdir() if not path.is_symlink()]
     assert kept == ["step-00000006"]
+
+
+def test_a_batch_system_that_signals_every_process_loses_nothing(recipe, truth_run, tmp_path):
+    settings = ("loop.steps=40", "checkpoints.every=100", "ema.decay=0.9")
+    run_training(recipe(*settings), tmp_path / "straight")
+    running = launched(command(truth_run, tmp_path / "stopped", *settings, "loop.workers=1"))
+    metrics = tmp_path / "stopped/metrics.jsonl"
+    try:
+        deadline = time.monotonic() + 200
+        while not (metrics.exists() and len(read_metrics(metrics)) >= 3) and time.monotonic() < deadline:
+            assert running.poll() is None, running.communicate()[0]
+            time.sleep(0.01)
+        os.killpg(running.pid, signal.SIGTERM)
+        said = running.communicate(timeout=60)[0]
+    finally:
+        running.kill()
+    assert running.returncode == 1, said
+    assert "run the same command to go on" in said.splitlines()[-1]
+    checkpoints = [path.name for path in (tmp_path / "stopped/checkpoints").iterdir() if not path.is_symlink()]
+    steps = len(losses(tmp_path / "stopped"))
+    assert 3 <= steps < 40 and checkpoints == [f"step-{steps:08d}"]
+
+    run_training(recipe(*settings), tmp_path / "stopped")
+    assert losses(tmp_path / "stopped") == losses(tmp_path / "straight")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "stage"), [("tiny-wan", "inout"), ("tiny-cogvideox", "inout")])
+def test_compiled_blocks_train_as_they_are(recipe, tmp_path, model, stage):
+    settings = ("loop.steps=3", "checkpoints.every=2", "ema.decay=0.9")
+    run_training(recipe(*settings, model=model, stage=stage), tmp_path / "plain")
+    run_training(recipe(*settings, "loop.compile=true", model=model, stage=stage), tmp_path / "compiled")
+    plain, compiled = losses(tmp_path / "plain"), losses(tmp_path / "compiled")
+    assert list(compiled.values()) == pytest.approx(list(plain.values()), rel=1e-5)
+    stock = {"tiny-wan": WanTransformer3DModel, "tiny-cogvideox": CogVideoXTransformer3DModel}[model]
+    stock.from_pretrained(tmp_path / "compiled/checkpoints/latest/transformer")
 
 
 @pytest.mark.parametrize("sharding", ["none", "fsdp"])

@@ -5,7 +5,7 @@ import threading
 from types import FrameType, TracebackType
 from typing import Self
 
-_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
 class Preemption:
@@ -18,7 +18,7 @@ class Preemption:
     notice: signal.Signals | None = None
 
     def __enter__(self) -> Self:
-        ours = _SIGNALS if threading.current_thread() is threading.main_thread() else ()
+        ours = SIGNALS if threading.current_thread() is threading.main_thread() else ()
         self._before = {number: signal.signal(number, self._take) for number in ours}
         return self
 

@@ -1,5 +1,6 @@
 """Feeders hand out a rank's batches epoch by epoch and know where they stand. This one decodes in worker processes."""
 
+import signal
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 
@@ -11,6 +12,7 @@ from training.data.collate import TrainingBatch, collate
 from training.data.dataset import SampleDataset
 from training.data.schedule import Draw, Schedule, Share
 from training.data.worker import set_up_worker
+from training.preemption import SIGNALS
 
 
 class Feeder(ABC):
@@ -49,6 +51,13 @@ class Feeder(ABC):
         """Batches in order, from int64 [batches, batch_size, 2], (index, row)."""
 
 
+def _set_up(worker: int) -> None:
+    """Batch systems send the signal before a preemption to all processes. The present step still needs its workers."""
+    for notice in SIGNALS:
+        signal.signal(notice, signal.SIG_IGN)
+    set_up_worker()
+
+
 class WorkerFeeder(Feeder):
     """Decodes in `workers` processes of this machine; 0 decodes in this one. `prefetch`: batches ahead per worker."""
 
@@ -63,7 +72,7 @@ class WorkerFeeder(Feeder):
             prefetch_factor=prefetch if workers else None,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
-            worker_init_fn=set_up_worker,
+            worker_init_fn=_set_up,
             # Its own, or every start would draw from torch's global one, and a resumed run would differ from then on.
             generator=torch.Generator(),
             # Forked workers would inherit the locks of polars', arrow's and object stores' threads.

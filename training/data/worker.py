@@ -9,7 +9,7 @@ import cv2
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 
 
-def set_up_worker(number: int = 0) -> None:
+def set_up_worker() -> None:
     """One OpenCV thread, as there is a process per core; and glibc keeps freed memory instead of handing it back.
 
     A sample of 81 frames at 704x1280 fills 440 MB. Fresh from the system, memory costs more than all arithmetic on it:

@@ -37,6 +37,7 @@ def main(
 ) -> None:
     """Train, stop, resume, reload and sample with tiny-wan and tiny-cogvideox."""
     set_up_logging(False)
+    torch.set_num_threads(1)  # the tensors are tiny: more threads wait for one another, long where other programs run
     for model in ("tiny-wan", "tiny-cogvideox"):
         motion, inout = output / f"{model}-motion", output / f"{model}-inout"
         _report(load_config(model, "motion", [manifest]), motion)

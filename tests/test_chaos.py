@@ -273,18 +273,25 @@ def kill_and_resume(source: str, run: RunFolder, moments: list[int], nodes: Node
         while committed(run) < moment and work.poll() is None:
             time.sleep(0.02)
         assert work.poll() is None, log.read_text()
+        at_work = {name for name, _ in items_in_work(run)}
         work.kill()
         work.wait()
         settle(nodes)
-        lost.append(([name for name, _ in items_in_work(run)], uncommitted(run)))
+        lost.append((at_work - set(decoded_frames(run)), uncommitted(run)))
     work = started(source, run.uri, nodes.environment, log)
     assert work.wait() == 0, log.read_text()
-    frames = {}
-    for name, datasets in PASSES.items():
-        rows = Ledger(run, name, datasets).frame(["item_id", "decoded_frames"])
-        frames |= {f"{name}: {item}": count for item, count in rows.select("item_id", "decoded_frames").iter_rows()}
+    frames = decoded_frames(run)
     most = max(frames.values())
     return [(sum(frames[item] for item in items) + most * shards) / sum(frames.values()) for items, shards in lost]
+
+
+def decoded_frames(run: RunFolder) -> dict[str, int]:
+    """Of every committed item, by `pass: item`."""
+    frames = {}
+    for name, datasets in PASSES.items():
+        rows = Ledger(run, name, datasets).frame(["item_id", "decoded_frames"]).select("item_id", "decoded_frames")
+        frames |= {f"{name}: {item}": count for item, count in rows.iter_rows()}
+    return frames
 
 
 def uncommitted(run: RunFolder) -> int:

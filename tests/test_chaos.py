@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SCENES = ("enters_left", "exits_right", "static_cross_left_right")
 HANGS = ("hang_1.mp4", "hang_2.mp4")
 DEADLINE_S = 60
-SIZE = {"num_cpus": 1, "memory": 4 << 30, "object_store_memory": 100 << 20}  # of a node
+SIZE: dict[str, Any] = {"num_cpus": 1, "memory": 4 << 30, "object_store_memory": 100 << 20}  # of a node
 # Every clip is labelled; cheap where the worth of the labels does not matter here.
 OPTIONS = [
     *("--preset", "everything"),

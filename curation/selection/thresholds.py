@@ -62,6 +62,7 @@ def fit_thresholds(
         refit: fit again even so.
     """
     result: Thresholds = {}
+    to_fit: list[Rule] = []
     for rule in rules:
         if rule.bounds is None:
             continue
@@ -71,8 +72,10 @@ def fit_thresholds(
         elif known is not None and known.fitted and _same(known, rule) and not refit:
             result[rule.name] = known
         else:
-            result[rule.name] = _fit(rule, scores)
-    return result
+            to_fit.append(rule)
+    # All columns in one pass over the manifests.
+    values = scores.select({rule.column for rule in to_fit}).collect() if to_fit else pl.DataFrame()
+    return result | {rule.name: _fit(rule, values[rule.column]) for rule in to_fit}
 
 
 def rank_limits(
@@ -120,11 +123,10 @@ def write_thresholds(run: RunFolder, thresholds: Thresholds) -> None:
         run.write_bytes(FILE, data)
 
 
-def _fit(rule: Rule, scores: pl.LazyFrame) -> Threshold:
+def _fit(rule: Rule, scores: pl.Series) -> Threshold:
     bounds = rule.bounds
     assert bounds is not None
-    column = pl.col(rule.column)
-    values = scores.select(column).filter(column.is_finite()).collect().to_series()
+    values = scores.filter(scores.is_finite())
     low, high = rank_limits(values, bounds.drop_lowest, bounds.drop_highest)
     low = bounds.min if bounds.drop_lowest is None else low
     high = bounds.max if bounds.drop_highest is None else high

@@ -1,8 +1,6 @@
 """A batch has one row for each sample, whatever happens on the way."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -105,18 +103,47 @@ def test_the_schema_says_what_every_column_means():
         assert field.metadata[b"doc"]
 
 
+def with_more_samples(run, count):
+    """The run's frame_out sample `count` times, each by its own name."""
+    row = next(row for row in run.read("samples").to_pylist() if row["kinds"] == "frame_out")
+    rows = [row | {"sample_id": f"{row['sample_id']}-{index}"} for index in range(count)]
+    run.write_shard("samples", "000", table("samples", rows))
+    return [row["sample_id"] for row in rows]
+
+
+def kill_after(rows, command, output):
+    """SIGKILL the driver alone, as soon as the batch has that many rows."""
+    driver = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 280
+    while len(list(output.glob(f"{GENERATIONS}/*.parquet"))) < rows and time.monotonic() < deadline:
+        assert driver.poll() is None, "ended before it could be killed"
+        time.sleep(0.02)
+    driver.kill()
+    driver.wait()
+
+
+def batch_command(run, output, *more):
+    command = [sys.executable, "-m", "inference", "batch", "--manifest", run.uri, "--split", "train", "-o", str(output)]
+    return [*command, "--model", "tiny-wan", "--num-inference-steps", "1", *more]
+
+
+def test_a_killed_batch_goes_on_with_what_is_missing(truth_run, tmp_path):
+    wanted, output = with_more_samples(truth_run, 4), tmp_path / "gen"
+    kill_after(2, batch_command(truth_run, output, "--engine", "inline"), output)
+    made = {row["sample_id"]: row for row in rows_of(output)}
+    assert 2 <= len(made) < 4
+    assert run_batch(spec_for(truth_run, output), "train", engine="inline") == 0
+    rows = rows_of(output)
+    assert sorted(row["sample_id"] for row in rows) == sorted(wanted)
+    assert all(row["error"] is None and Path(row["video_uri"]).is_file() for row in rows)
+    assert [row for row in rows if row["sample_id"] in made] == list(made.values())  # what was there is as it was
+
+
 @pytest.mark.slow
 def test_killed_on_ray_and_resumed(truth_run, tmp_path):
-    output = tmp_path / "gen"
-    command = [sys.executable, "-m", "inference", "batch", "--manifest", truth_run.uri, "--split", "train"]
-    command += ["-o", str(output), "--model", "tiny-wan", "--num-inference-steps", "2", "--workers", "1"]
-    first = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
-    deadline = time.monotonic() + 250
-    while not list(output.glob(f"{GENERATIONS}/*.parquet")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.killpg(first.pid, signal.SIGKILL)
-    first.wait()
-    assert len(rows_of(output)) == 1
+    wanted, output = with_more_samples(truth_run, 6), tmp_path / "gen"
+    command = batch_command(truth_run, output, "--workers", "1")
+    kill_after(2, command, output)
+    assert 2 <= len(rows_of(output)) < 6
     subprocess.run(command, cwd=ROOT, check=True)
-    names = [row["sample_id"] for row in rows_of(output)]
-    assert sorted(names) == sorted(truth_run.read("samples", ["sample_id"])["sample_id"].to_pylist())
+    assert sorted(row["sample_id"] for row in rows_of(output)) == sorted(wanted)

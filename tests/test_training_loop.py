@@ -145,6 +145,8 @@ def test_a_batch_system_that_signals_every_process_loses_nothing(recipe, truth_r
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # the compiler takes minutes on a busy machine
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # dynamo's own
 @pytest.mark.parametrize(("model", "stage"), [("tiny-wan", "inout"), ("tiny-cogvideox", "inout")])
 def test_compiled_blocks_train_as_they_are(recipe, tmp_path, model, stage):
     settings = ("loop.steps=3", "checkpoints.every=2", "ema.decay=0.9")

@@ -21,6 +21,8 @@ from eval.models.videos import VideosConfig
 
 _PRESETS = Path(__file__).parent / "configs"
 PRESETS = ("embedded", "full")
+_PUBLISHED_SIZES = (448, 640, 256, 384)
+_PUBLISHED_FRAMES = {"frame_in": 49, "frame_out": 14}
 
 
 class ComparisonConfig(Config):
@@ -35,6 +37,12 @@ class ComparisonConfig(Config):
         default=49, ge=3, description="evenly spaced frames compared at most, Frame Out; 14 in the paper, for baselines"
     )
     event_tolerance: int = Field(default=5, ge=0, description="frames by which a crossing may be early or late")
+
+    def is_published(self, kind: str) -> bool:
+        """Whether samples of a kind (frame_in / frame_out) are compared as the published numbers were made."""
+        frames = self.frames_in if kind == "frame_in" else self.frames_out
+        sizes = (self.height, self.width, self.region_height, self.region_width)
+        return sizes == _PUBLISHED_SIZES and frames == _PUBLISHED_FRAMES[kind]
 
 
 class EvalConfig(Config):

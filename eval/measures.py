@@ -13,10 +13,11 @@ class Measure:
     key: a column of the scores manifest; "fid" and "fvd" are of all videos together.
     better: "zero" where either sign is a departure from the truth.
     backend: column of the scores that names what it was made with; "" where nothing learned is asked.
-    paper: what its backend's name begins with when it is the published protocol's; "" when nothing is published.
+    paper: what its backend's name contains when backend and weights are the published protocol's; () when nothing
+        is published. Local copies of weights are known by the name of their folder alone.
     published: its key in `PUBLISHED`.
     digits: after the decimal point.
-    stand_in: title when another backend than the paper's made it, where the usual one would be wrong.
+    usual, stand_in: names of the backends for which the title is right, and the title for others; () for all.
     """
 
     key: str
@@ -24,14 +25,15 @@ class Measure:
     unit: str
     better: Better
     backend: str = ""
-    paper: str = ""
+    paper: tuple[str, ...] = ()
     published: str = ""
     digits: int = 3
+    usual: tuple[str, ...] = ()
     stand_in: str = ""
 
-    def named(self, comparable: bool) -> str:
-        """The title for a value that is, or is not, made by the paper's backend."""
-        return self.title if comparable or not self.stand_in else self.stand_in
+    def named(self, backend: str) -> str:
+        """The title for a value that a backend made."""
+        return self.title if not self.usual or backend.startswith(self.usual) else self.stand_in
 
     @property
     def arrow(self) -> str:
@@ -40,25 +42,36 @@ class Measure:
 
 
 MEASURES: tuple[Measure, ...] = (
-    Measure("fid", "FID", "", "lower", "fid", "inception", "fid", 2),
-    Measure("fvd", "FVD", "", "lower", "fvd", "i3d", "fvd", 2),
+    Measure("fid", "FID", "", "lower", "fid", ("inception",), "fid", 2, ("inception",), "Fréchet distance, frames"),
+    Measure("fvd", "FVD", "", "lower", "fvd", ("i3d",), "fvd", 2, ("i3d", "videomae"), "Fréchet distance, videos"),
     Measure(
         "perceptual_distance",
         "LPIPS",
         "",
         "lower",
         "perceptual_backend",
+        ("lpips",),
         "lpips",
-        "lpips",
+        usual=("lpips",),
         stand_in="Perceptual distance",
     ),
-    Measure("trajectory_error", "Traj Err", "px", "lower", "track_backend", "cotracker3", "traj", 2),
-    Measure("vseg_mae_count", "VSeg MAE (count)", "", "lower", "mask_backend", "sam2", "vseg", 4),
-    Measure("vseg_mae_pixels", "VSeg MAE (pixels)", "", "lower", "mask_backend", "", "", 4),
+    Measure("trajectory_error", "Traj Err", "px", "lower", "track_backend", ("cotracker3",), "traj", 2),
     Measure(
-        "relative_similarity", "Rel DINO", "", "lower", "look_backend", "dinov2", "dino", stand_in="Rel similarity"
+        "vseg_mae_count", "VSeg MAE (count)", "", "lower", "mask_backend", ("sam2", "sam2.1-hiera-large"), "vseg", 4
     ),
-    Measure("vlm_success", "VLM", "", "higher", "vlm_backend", "Qwen/Qwen2.5-VL-32B", "vlm"),
+    Measure("vseg_mae_pixels", "VSeg MAE (pixels)", "", "lower", "mask_backend", digits=4),
+    Measure(
+        "relative_similarity",
+        "Rel DINO",
+        "",
+        "lower",
+        "look_backend",
+        ("dinov2", "dinov2-base"),
+        "dino",
+        usual=("dinov2",),
+        stand_in="Rel similarity",
+    ),
+    Measure("vlm_success", "VLM", "", "higher", "vlm_backend", ("Qwen2.5-VL-32B",), "vlm"),
     Measure("vlm_unparsable", "VLM unparsable", "", "lower", "vlm_backend"),
     Measure("event_accuracy", "Event accuracy", "", "higher", "mask_backend"),
     Measure("event_side_right", "Event side", "", "higher", "mask_backend"),

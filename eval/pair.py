@@ -41,6 +41,7 @@ class VideoPair:
         points: float32 [P, 2], the object's visible points in it, canvas px.
         mask: bool [H, W], the object in it.
         identity: uint8 [h, w, 4], the RGBA ID reference; None when nothing is brought in.
+        covered: share of the sample's time that lies before the end of the last compared frame.
     """
 
     sample_id: str
@@ -55,6 +56,7 @@ class VideoPair:
     points: np.ndarray
     mask: np.ndarray
     identity: np.ndarray | None
+    covered: float = 1.0
 
     @property
     def size(self) -> tuple[int, int]:
@@ -125,6 +127,7 @@ def read_pair(run: RunFolder, generation: Mapping[str, Any], config: ComparisonC
         points=points,
         mask=_mask(run, subject["object_id"], span.start + at, points, size),
         identity=_rgba(reference["bytes"]) if reference and kind == "frame_in" else None,
+        covered=(chosen.truth[-1] + 1) / span.length,
     )
 
 

@@ -29,7 +29,7 @@ def run_evaluation(generations: str, output: str, config: EvalConfig, name: str 
         samples: see `read_generations`.
 
     Returns:
-        How many generations have a row with an error.
+        How many generations have a row with an error, or without an answer of the vision-language model.
 
     Raises:
         UsageError: no generations, no samples, or the output holds other things.
@@ -58,18 +58,25 @@ def run_evaluation(generations: str, output: str, config: EvalConfig, name: str 
     with Engine(config.engine) as engine:
         engine.run(PASS, pending, spec, "videos")
     failed = len(rows) - len(_done(ledger, fingerprints))
-    _say(f"scores: {folder.path('scores')}" + (f"; {failed} without, with the reason in `error`" if failed else ""))
+    _say(
+        f"scores: {folder.path('scores')}"
+        + (f"; {failed} with the reason in `error` or `vlm_error`, to be tried again by the next run" if failed else "")
+    )
     return failed
 
 
 def _done(ledger: Ledger, fingerprints: dict[str, str]) -> set[str]:
-    """Samples with a score as it would be made now. Rows of samples that are no longer asked for are removed."""
+    """Samples with a whole score as it would be made now. Rows of samples that are no longer asked for are removed."""
     done, stale = set(), []
     for shard, entries in ledger.entries().items():
         for entry in entries:
             if entry["item_id"] not in fingerprints:
                 stale.append(shard)
-            elif entry["state"] == "done" and entry["fingerprint"] == fingerprints[entry["item_id"]]:
+            elif (
+                entry["state"] == "done"
+                and not entry["model_error"]
+                and entry["fingerprint"] == fingerprints[entry["item_id"]]
+            ):
                 done.add(entry["item_id"])
     ledger.retire(stale)
     return done

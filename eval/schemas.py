@@ -21,6 +21,7 @@ _SCORES = [
     Column("run", _TEXT, "run folder with the samples manifest"),
     Column("video_uri", _TEXT, "the generated canvas"),
     Column("frames", _INT, "frames compared", "frame"),
+    Column("covered", _REAL, "time until the last compared frame / time of the sample", "share"),
     Column(
         "query_frame", _INT, "compared frame in which the object was prompted; 0 in the published protocol", "frame"
     ),
@@ -59,6 +60,7 @@ _SCORES = [
     Column("mask_backend", _TEXT, "backend and revision of vseg, identity and event columns"),
     Column("look_backend", _TEXT, "backend and revision of similarity and identity columns"),
     Column("perceptual_backend", _TEXT, "backend and revision of perceptual_distance"),
+    Column("vlm_error", _TEXT, "one line saying why there is no answer; the next run asks again"),
     Column("vlm_backend", _TEXT, "backend and revision of vlm columns"),
     Column("seconds", _REAL, "wall time", "s"),
     Column("error", _TEXT, "one line saying why nothing was scored, all scores null; null if all is well"),

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from curation.contract.errors import ModelError
 from curation.contract.mask_tube import Masks
 from curation.models.masks.protocol import MaskPrompt
 from curation.models.objects.stabilise import camera_path
@@ -43,7 +44,8 @@ def score_pair(pair: VideoPair, backends: Backends, config: ComparisonConfig) ->
     scale = region_scale(pair.region_box, region)
     pictures, true_pictures = (region_pictures(clip.frames, pair.region_box, region) for clip in clips)
     masks = [_masks(pair, clip, backends) for clip in clips]
-    row: Row = {"kind": pair.kind, "label": pair.label, "frames": len(pair.truth), "query_frame": pair.query_frame}
+    row: Row = {"kind": pair.kind, "label": pair.label, "frames": len(pair.truth), "covered": pair.covered}
+    row["query_frame"] = pair.query_frame
     row |= _motion(pair, clips, masks, backends, scale)
     row |= _segments(pair, masks, region)
     row |= _likeness(pair, clips, masks, (pictures, true_pictures), backends, region)
@@ -200,7 +202,10 @@ def _answers(pair: VideoPair, pictures: np.ndarray, true_pictures: np.ndarray, b
     chosen = np.linspace(0, len(pictures) - 1, min(FRAMES, len(pictures))).round().astype(int)
     fps = pair.fps * (len(chosen) - 1) / (len(pictures) - 1)
     question = QUESTIONS[pair.kind]
-    own, truth = (backends.vlm.answer(part[chosen], fps, question) for part in (pictures, true_pictures))
+    try:
+        own, truth = (backends.vlm.answer(part[chosen], fps, question) for part in (pictures, true_pictures))
+    except ModelError as error:  # a server in trouble: the other measures stand
+        return {"vlm_error": str(error)}
     score = VlmScore(parse_answer(own), parse_answer(truth))
     return {
         "vlm_success": float(score.success),

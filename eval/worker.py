@@ -7,10 +7,11 @@ from typing import Any
 
 import cv2
 
+from curation.contract.errors import ModelError
 from curation.contract.ids import digest
 from curation.contract.manifest import RunFolder
 from curation.contract.tables import Tables, table
-from curation.engine.attempts import guarded
+from curation.engine.attempts import guarded, note_model_error
 from curation.engine.bounds import Bounds
 from curation.engine.committer import commit_shard
 from curation.engine.shards import Item, ItemReport, Shard, ShardReport, ShardWorker
@@ -21,7 +22,7 @@ from eval.schemas import DATASETS, FEATURES, SCHEMAS, SCORES
 from eval.score import score_pair
 
 PASS = "evaluate"
-_VERSION = "1"  # of the measures: raise it when one changes, and old scores are made anew
+_VERSION = "2"  # of the measures: raise it when one changes, and old scores are made anew
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,11 @@ class Evaluator:
         generation: dict[str, Any] = json.loads(item.payload)
         deadline = Bounds(self.config.engine.item_deadline_s) if self.config.engine.name == "ray" else Bounds()
         started = time.monotonic()
-        made = guarded(self.output, PASS, report, deadline, lambda: self._score(generation))
+        on_error = self.config.engine.on_error
+        made = guarded(self.output, PASS, report, deadline, lambda: self._score(generation), on_error)
         made = made or {SCORES: [{"error": " ".join(str(report.detail).split())}], FEATURES: []}
+        if problem := made[SCORES][0].get("vlm_error"):
+            note_model_error(report, ModelError(problem), on_error)
         known = {"sample_id": item.item_id}
         about = known | {"run": generation["run"], "video_uri": generation["video_uri"]}
         about |= {"seconds": time.monotonic() - started}

@@ -283,6 +283,24 @@ def _describe_truth(rows: dict[str, list[dict[str, Any]]], name: str, clip: Rend
         rows["verdicts"].append(verdict | {"reason": "reaches samples"})
 
 
+@pytest.fixture
+def bench(truth_run: RunFolder, tmp_path: Path) -> RunFolder:
+    """Two samples at 160x112: the ball that comes in, and the one that goes out."""
+    from eval.benchmark.build import build_benchmark
+
+    rows = tables.records(truth_run.read("samples"))
+    for row in rows:
+        row["split"] = "bench"
+        if row["kinds"] == "frame_in":
+            row["start_frame"] = 16
+            for item in row["objects"]:
+                item["points"], item["visibility"] = item["points"][16:], item["visibility"][16:]
+    truth_run.write_shard("samples", "000", tables.table("samples", rows))
+    folder = RunFolder(tmp_path / "bench")
+    build_benchmark(truth_run.uri, folder.uri, 5, (112, 160), 15, 0)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def one_thread():
     """Tiny networks on one thread: several only wait for each other, and for whatever else runs on the machine."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from curation.contract.errors import BackendUnavailableError, VideoError
+from curation.contract.errors import BackendUnavailableError, ModelError
 from eval.backends import build_backends
 from eval.config import EvalConfig
 from eval.models.answers import ServerConfig
@@ -207,8 +207,9 @@ def test_a_server_is_asked_with_pictures_in_order(server, pictures, monkeypatch)
     content = body["messages"][0]["content"]
     assert [part["type"] for part in content] == ["image_url"] * 4 + ["text"]
     assert content[0]["image_url"]["url"].startswith("data:image/jpeg;base64,") and "3.5" in content[-1]["text"]
-    with pytest.raises(VideoError, match="no answer from silent"):
-        AnswerServer(ServerConfig(url=server, model="silent")).answer(pictures, 3.5, "Does it?")
+    with pytest.raises(ModelError, match="no answer after 2 attempts; the last: it answered with something else"):
+        silent = ServerConfig(url=server, model="silent", attempts=2, backoff_s=0.01)
+        AnswerServer(silent).answer(pictures, 3.5, "Does it?")
 
 
 @pytest.mark.parametrize(("model", "success", "unparsable"), [("tiny", 1, 0), ("vague", 0, 1)])
@@ -229,74 +230,16 @@ def test_answers_reach_the_scores(server, model, success, unparsable):
 
 def test_a_server_that_is_not_there():
     with pytest.raises(BackendUnavailableError, match=r"vlm\.server\.url"):
-        AnswerServer(ServerConfig(url="http://127.0.0.1:9/v1", timeout_s=2))
+        AnswerServer(ServerConfig(url="http://127.0.0.1:9/v1", limit_s=2))
 
 
-def test_a_transformers_model_replies(pictures, tmp_path):
-    """A tiny random Qwen2.5-VL with a byte alphabet: whatever it says, it says it about the frames it was shown."""
+def test_a_transformers_model_replies(pictures, tiny_model):
+    """A tiny random Qwen2.5-VL: whatever it says, it says it about the frames it was shown."""
     from eval.models.answers.transformers import TransformersAnswerer
 
-    save_tiny_qwen(tmp_path)
-    answerer = TransformersAnswerer(str(tmp_path))
+    answerer = TransformersAnswerer(str(tiny_model("qwen2_5_vl")))
     bright = np.full((4, 56, 56, 3), 250, np.uint8)
     reply = answerer.answer(bright, 3.0, "Does it enter? Answer yes or no.")
     assert isinstance(reply, str)
     assert answerer.answer(bright, 3.0, "Does it enter? Answer yes or no.") == reply
     assert answerer.answer(pictures, 3.0, "Does it enter? Answer yes or no.") != reply
-
-
-def save_tiny_qwen(folder):
-    from transformers import (
-        Qwen2_5_VLConfig,
-        Qwen2_5_VLForConditionalGeneration,
-        Qwen2_5_VLProcessor,
-        Qwen2Tokenizer,
-        Qwen2VLImageProcessor,
-        Qwen2VLVideoProcessor,
-    )
-
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>"]
-    special += ["<|vision_pad|>", "<|image_pad|>", "<|video_pad|>"]
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    other = [number for number in range(256) if number not in printable]
-    alphabet = [chr(number) for number in printable] + [chr(256 + index) for index in range(len(other))]
-    tokens = {token: index for index, token in enumerate(alphabet + special)}
-    tokenizer = Qwen2Tokenizer(vocab=tokens, merges=[])
-    tokenizer.add_special_tokens({"additional_special_tokens": special[1:]})
-    template = (
-        "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{% for part in message['content'] %}"
-        "{% if part['type'] == 'video' %}<|vision_start|><|video_pad|><|vision_end|>{% else %}{{ part['text'] }}"
-        "{% endif %}{% endfor %}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
-    )
-    sizes = {"patch_size": 14, "temporal_patch_size": 2, "merge_size": 2}
-    limits = {"shortest_edge": 28 * 28, "longest_edge": 56 * 56}
-    processor = Qwen2_5_VLProcessor(
-        image_processor=Qwen2VLImageProcessor(size=limits, **sizes),
-        tokenizer=tokenizer,
-        video_processor=Qwen2VLVideoProcessor(size=limits, **sizes),
-        chat_template=template,
-    )
-    processor.save_pretrained(folder)
-    torch.manual_seed(0)
-    text = {
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "vocab_size": len(tokenizer),
-        "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0},
-        "bos_token_id": tokens["<|endoftext|>"],
-        "eos_token_id": tokens["<|im_end|>"],
-        "pad_token_id": tokens["<|endoftext|>"],
-    }
-    vision = {"depth": 1, "hidden_size": 32, "num_heads": 2, "out_hidden_size": 32, "intermediate_size": 64}
-    config = Qwen2_5_VLConfig(
-        text_config=text,
-        vision_config=vision | {"patch_size": 14, "fullatt_block_indexes": [0]},
-        image_token_id=tokens["<|image_pad|>"],
-        video_token_id=tokens["<|video_pad|>"],
-        vision_start_token_id=tokens["<|vision_start|>"],
-        vision_end_token_id=tokens["<|vision_end|>"],
-    )
-    Qwen2_5_VLForConditionalGeneration(config).save_pretrained(folder)

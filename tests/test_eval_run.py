@@ -16,7 +16,6 @@ from curation.contract.errors import UsageError
 from curation.contract.manifest import RunFolder
 from curation.contract.tables import records, table
 from curation.video.write import write_mp4
-from eval.benchmark.build import build_benchmark
 from eval.config import load_config
 from eval.report.write import write_reports
 from eval.run import run_evaluation
@@ -28,22 +27,6 @@ from inference.generations import GENERATIONS, SCHEMA
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = ["engine.name=inline", "comparison.height=112", "comparison.width=160"]
 CONFIG = load_config("embedded", None, SETTINGS)
-
-
-@pytest.fixture
-def bench(truth_run, tmp_path):
-    """Two samples at 160x112: the ball that comes in, and the one that goes out."""
-    rows = records(truth_run.read("samples"))
-    for row in rows:
-        row["split"] = "bench"
-        if row["kinds"] == "frame_in":
-            row["start_frame"] = 16
-            for item in row["objects"]:
-                item["points"], item["visibility"] = item["points"][16:], item["visibility"][16:]
-    truth_run.write_shard("samples", "000", table("samples", rows))
-    folder = RunFolder(tmp_path / "bench")
-    build_benchmark(truth_run.uri, folder.uri, 5, (112, 160), 15, 0)
-    return folder
 
 
 def generation(sample_id, run, uri, **changes):

@@ -9,8 +9,10 @@ from eval.summary import KINDS, Result, RunScores
 
 TITLES = {"frame_in": "Frame In", "frame_out": "Frame Out"}
 NOTE = (
-    "* made with backends other than the paper's: compares runs with one another, not with the published numbers. "
-    "Intervals: 95 %, bootstrap over videos. In brackets: videos with a value, where some have none. "
+    "* not made as the published numbers were (backends, weights, sizes or frames): compares runs with one another. "
+    "Published numbers are of the published benchmark's videos. "
+    "Intervals: 95 %, bootstrap over videos; of a handful of videos they are too narrow. In brackets: "
+    "videos with a value, where some have none. "
     "The paper does not say in what unit its Rel DINO is."
 )
 
@@ -26,11 +28,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Line:
-    """A measure as made by one backend, and a cell for every column of the comparison."""
+    """A measure as made by one backend, "" for none, and a cell for every column of the comparison."""
 
     measure: Measure
     title: str
+    backend: str
     cells: Sequence[Cell]
+
+    @property
+    def heading(self) -> str:
+        """Title and backend in one."""
+        return f"{self.title} [{self.backend}]" if self.backend else self.title
 
 
 @dataclass(frozen=True)
@@ -62,18 +70,18 @@ def _compare(kind: str, runs: Sequence[RunScores]) -> Comparison:
             # Published numbers of another feature network than the line's (VideoMAE) would only mislead.
             shown = measure.published if papers or len(backends) == 1 else ""
             cells += [_published(measure, values.get(shown)) for values in methods.values()]
-            lines.append(Line(measure, _title(measure, backend, papers), cells))
+            lines.append(Line(measure, _title(measure, backend), backend, cells))
     return Comparison(kind, TITLES[kind], [run.name for run in runs] + list(methods), len(runs), lines)
 
 
-def _title(measure: Measure, backend: str, papers: bool) -> str:
+def _title(measure: Measure, backend: str) -> str:
     unit = f" ({measure.unit})" if measure.unit else ""
-    return f"{measure.named(papers)}{unit} {measure.arrow}" + (f" [{backend}]" if backend else "")
+    return f"{measure.named(backend)}{unit} {measure.arrow}"
 
 
 def _cells(results: Sequence[Result | None]) -> list[Cell]:
     known = [_merit(item) for item in results if item is not None and not math.isnan(item.value)]
-    best = max(known) if len(known) > 1 else None
+    best = max(known) if len(set(known)) > 1 else None  # of equals none is the best
     return [Cell("") if item is None else _cell(item, _merit(item) == best) for item in results]
 
 

@@ -33,7 +33,7 @@ def render_page(runs: Sequence[RunScores]) -> str:
     lines = [line for section in sections for line in section.cases]
     wanted = list(dict.fromkeys(case.sample_id for line in lines for case in line.cases))
     maker = PlayerMaker(runs)
-    players = {name: maker.make(name) for name in wanted[:_MOST_PLAYERS]}
+    players = {name: maker.make(name, number) for number, name in enumerate(wanted[:_MOST_PLAYERS], start=1)}
     environment = Environment(
         # The look of curation's report; names and errors are other people's text, and are escaped.
         loader=ChoiceLoader([PackageLoader("eval.report"), PackageLoader("curation.report")]),

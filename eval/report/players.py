@@ -1,6 +1,7 @@
 """Side-by-side players: the ground truth and every run's video of one sample in one small mp4."""
 
 import base64
+import io
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from curation.contract.errors import CurationError
 from curation.contract.manifest import RunFolder
@@ -28,10 +30,16 @@ _GROUND, _INK, _BOX = (24, 26, 31), (240, 241, 243), (255, 220, 0)
 
 @dataclass(frozen=True)
 class Player:
-    """Attributes: uri: data URI of the mp4, "" when no video can be read; problem: says which cannot, and why."""
+    """Attributes:
+    number: of the player on the page, from 1.
+    uri: data URI of the mp4, "" when no video can be read; poster: data URI of its middle frame, a JPEG.
+    problem: says which video cannot be read, and why.
+    """
 
     sample_id: str
+    number: int
     uri: str
+    poster: str
     width: int
     height: int
     problem: str
@@ -47,7 +55,7 @@ class PlayerMaker:
             rows = read_generations(run.facts["generations"], run.facts["samples"])
             self._generations.append({row["sample_id"]: row for row in rows})
 
-    def make(self, sample_id: str) -> Player:
+    def make(self, sample_id: str, number: int) -> Player:
         """The player of one sample, of the runs whose videos can be read."""
         pairs, problems = [], []
         for run, generations in zip(self.runs, self._generations, strict=True):
@@ -57,22 +65,33 @@ class PlayerMaker:
                 except CurationError as error:
                     problems.append(f"{run.name}: {error}")
         if not pairs:
-            return Player(sample_id, "", 0, 0, "; ".join(problems))
-        return _encode(sample_id, pairs, "; ".join(problems))
+            return Player(sample_id, number, "", "", 0, 0, "; ".join(problems))
+        frames = list(_frames(pairs))
+        height, width = frames[0].shape[:2]
+        video = _mp4_uri(frames, pairs[0][1].fps)
+        return Player(sample_id, number, video, _poster_uri(frames), width, height, "; ".join(problems))
 
     def _pair(self, run: RunScores, generation: dict[str, Any]) -> VideoPair:
         config = ComparisonConfig.model_validate(run.facts["config"]["comparison"])
         return read_pair(RunFolder(generation["run"]), generation, config)
 
 
-def _encode(sample_id: str, pairs: Sequence[tuple[str, VideoPair]], problem: str) -> Player:
-    frames = list(_frames(pairs))
+def _mp4_uri(frames: Sequence[np.ndarray], fps: float) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "player.mp4"
-        write_mp4(file, frames, Fraction(pairs[0][1].fps).limit_denominator(1001), crf=_CRF)
-        data = base64.b64encode(file.read_bytes()).decode("ascii")
-    height, width = frames[0].shape[:2]
-    return Player(sample_id, f"data:video/mp4;base64,{data}", width, height, problem)
+        write_mp4(file, frames, Fraction(fps).limit_denominator(1001), crf=_CRF)
+        return _data_uri("video/mp4", file.read_bytes())
+
+
+def _poster_uri(frames: Sequence[np.ndarray]) -> str:
+    """Browsers show an empty box until a video is played, and the first frame is what was given."""
+    picture = io.BytesIO()
+    Image.fromarray(frames[len(frames) // 2]).save(picture, "JPEG", quality=80)
+    return _data_uri("image/jpeg", picture.getvalue())
+
+
+def _data_uri(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def _frames(pairs: Sequence[tuple[str, VideoPair]]) -> Iterator[np.ndarray]:

@@ -80,7 +80,7 @@ def make_strip(measure: Measure, runs: Sequence[RunScores], kind: str) -> Strip 
         return None
     low, high = min(finite), max(finite)
     if low == high:
-        low, high = low - (abs(low) or 1.0), high + (abs(high) or 1.0)
+        low, high = (0.0, 1.0) if 0 <= low <= 1 else (low - abs(low), high + abs(high))
 
     def place(value: float) -> float:
         return round(_MARGIN + (WIDTH - 2 * _MARGIN) * (value - low) / (high - low), 2)

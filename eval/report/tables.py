@@ -43,12 +43,14 @@ def print_tables(runs: Sequence[RunScores]) -> None:
         for column in comparison.columns:
             table.add_column(Text(column), justify="right")
         for line in comparison.lines:
-            table.add_row(Text(line.title), *(_rich(cell) for cell in line.cells))
+            table.add_row(Text(line.heading), *(_rich(cell) for cell in line.cells))
         console.print(table)
     console.print(Text(NOTE, style="dim"))
     for run in runs:
-        for row in run.failed:
-            console.print(Text(f"{run.name}: {row['sample_id']}: {row['error']}"), soft_wrap=True)
+        if run.caveat:
+            console.print(Text(f"{run.name}: {run.caveat}", style="yellow"))
+        for sample, problem in run.problems:
+            console.print(Text(f"{run.name}: {sample}: {problem}"), soft_wrap=True)
 
 
 def markdown(runs: Sequence[RunScores]) -> str:
@@ -60,12 +62,13 @@ def markdown(runs: Sequence[RunScores]) -> str:
         lines.append("| --- |" + " ---: |" * len(comparison.columns))
         for line in comparison.lines:
             cells = [_markdown_cell(cell) for cell in line.cells]
-            lines.append(f"| {_pipe(line.title)} | " + " | ".join(cells) + " |")
+            lines.append(f"| {_pipe(line.heading)} | " + " | ".join(cells) + " |")
         parts.append("\n".join(lines))
     parts.append(NOTE.replace("*", r"\*", 1))
-    failed = [f"- {_pipe(run.name)}: `{row['sample_id']}`: {row['error']}" for run in runs for row in run.failed]
-    if failed:
-        parts.append("\n".join(["## Not scored", "", *failed]))
+    parts += [f"{_pipe(run.name)}: {run.caveat}" for run in runs if run.caveat]
+    problems = [f"- {_pipe(run.name)}: `{sample}`: {problem}" for run in runs for sample, problem in run.problems]
+    if problems:
+        parts.append("\n".join(["## Not scored", "", *problems]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -102,7 +105,7 @@ def _latex_table(comparison: Comparison) -> str:
     ]
     for line in comparison.lines:
         cells = [_latex_cell(cell) for cell in line.cells]
-        lines.append(" & ".join([line.title.translate(_LATEX), *cells]) + r" \\")
+        lines.append(" & ".join([line.heading.translate(_LATEX), *cells]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}", ""]
     return "\n".join(lines)
 

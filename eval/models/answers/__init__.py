@@ -5,14 +5,12 @@ from typing import Literal
 from pydantic import Field
 
 from curation.contract.config import Config
+from curation.models.chat_server import ChatServerConfig
 from eval.models.answers.protocol import QuestionAnswerer
 
 
-class ServerConfig(Config):
-    url: str = Field(default="http://127.0.0.1:8000/v1", description="base URL of an OpenAI-compatible server")
-    model: str = Field(default="Qwen/Qwen2.5-VL-32B-Instruct", description="name that the server knows it by")
-    key_variable: str = Field(default="OPENAI_API_KEY", description="environment variable with the key, if any")
-    timeout_s: float = Field(default=120.0, gt=0, description="for one answer, s")
+class ServerConfig(ChatServerConfig):
+    """Nothing beyond what any server is told."""
 
 
 class ModelConfig(Config):

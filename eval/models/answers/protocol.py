@@ -13,6 +13,6 @@ class QuestionAnswerer(Protocol):
         """The model's reply, as it wrote it, to a question about frames uint8 [T, h, w, 3] RGB.
 
         Raises:
-            VideoError: there was no reply.
+            ModelError: there was no reply.
         """
         ...

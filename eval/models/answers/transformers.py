@@ -3,13 +3,14 @@
 from typing import Any
 
 import numpy as np
-import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from curation.models.device import loading, working
 from eval.models.weights import device, folder_name
 from training.models.weights import fetch
 
 _MOST_TOKENS = 64
+_REMEDY = "serve the model (vlm.backend=server), or name a smaller one in vlm.transformers.weights"
 
 
 class TransformersAnswerer:
@@ -22,11 +23,12 @@ class TransformersAnswerer:
     def __init__(self, weights: str, revision: str | None = None) -> None:
         folder = fetch(weights, revision, backend="transformers", setting="vlm.transformers.weights")
         self.name = folder_name(folder, weights)
-        self.processor = AutoProcessor.from_pretrained(folder)
-        self.model: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype="auto").eval()
-        self.model.to(device())
+        self.device = device()
+        with loading("transformers", folder):
+            self.processor = AutoProcessor.from_pretrained(folder)
+            self.model: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype="auto").eval()
+            self.model.to(self.device)
 
-    @torch.inference_mode()
     def answer(self, frames: np.ndarray, fps: float, question: str) -> str:
         """See `QuestionAnswerer.answer`."""
         count, height, width, _ = frames.shape
@@ -39,6 +41,10 @@ class TransformersAnswerer:
             "width": width,
             "duration": count / fps,
         }
+        with working("transformers", self.device, _REMEDY):
+            return self._reply(content, metadata)
+
+    def _reply(self, content: list[dict[str, Any]], metadata: dict[str, Any]) -> str:
         inputs = self.processor.apply_chat_template(
             [{"role": "user", "content": content}],
             tokenize=True,
@@ -46,6 +52,6 @@ class TransformersAnswerer:
             return_dict=True,
             return_tensors="pt",
             processor_kwargs={"do_sample_frames": False, "video_metadata": [metadata]},
-        ).to(self.model.device)
+        ).to(self.device)
         reply = self.model.generate(**inputs, max_new_tokens=_MOST_TOKENS, do_sample=False)
         return self.processor.batch_decode(reply[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)[0]

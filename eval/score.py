@@ -9,7 +9,7 @@ from curation.contract.errors import ModelError
 from curation.contract.mask_tube import Masks
 from curation.models.masks.protocol import MaskPrompt
 from curation.models.objects.stabilise import camera_path
-from curation.video.media import ClipFrames, luma
+from curation.video.media import ClipFrames
 from eval.backends import Backends
 from eval.config import ComparisonConfig
 from eval.metrics.camera_drift import camera_drift
@@ -189,7 +189,7 @@ def _events(pair: VideoPair, masks: list[np.ndarray], tolerance: int) -> Row:
 def _background(pair: VideoPair, clips: tuple[ClipFrames, ClipFrames], scale: RegionScale) -> Row:
     own, truth = (camera_path(clip.gray, allow_still=False) for clip in clips)
     drift = camera_drift(own, truth, pair.size, scale)
-    seam, true_seam = (seam_visibility(luma(clip.frames), pair.region_box) for clip in clips)
+    seam, true_seam = (seam_visibility(clip.gray, pair.region_box) for clip in clips)
     return {
         "camera_drift": None if drift is None else float(drift.mean()),
         "seam_visibility": None if seam is None or true_seam is None else float(seam.mean() - true_seam.mean()),

@@ -26,7 +26,7 @@ def seam_visibility(luma: np.ndarray, box: Box) -> np.ndarray | None:
     """
     height, width = luma.shape[1:]
     x0, y0, x1, y1 = box
-    rows, columns = luma.astype(np.float64), luma.astype(np.float64).transpose(0, 2, 1)
+    rows, columns = luma, luma.transpose(0, 2, 1)
     sides = [
         (rows[:, y0:y1], x0, width),
         (rows[:, y0:y1], x1, width),
@@ -43,7 +43,11 @@ def seam_visibility(luma: np.ndarray, box: Box) -> np.ndarray | None:
 def _step(lines: np.ndarray, at: int) -> np.ndarray:
     """[T]: mean difference between the px at - 1 and at of lines [T, N, length], minus that of pairs beside it."""
     extent = lines.shape[2]
-    across = np.abs(lines[..., at] - lines[..., at - 1]).mean(axis=1)
     places = [at + way * offset for offset in _BESIDE for way in (-1, 1)]
-    beside = [np.abs(lines[..., i] - lines[..., i - 1]).mean(axis=1) for i in places if 0 < i < extent]
-    return across - np.mean(beside, axis=0)
+    beside = [_difference(lines, place) for place in places if 0 < place < extent]
+    return _difference(lines, at) - np.mean(beside, axis=0)
+
+
+def _difference(lines: np.ndarray, at: int) -> np.ndarray:
+    """[T]: mean difference between the px at - 1 and at."""
+    return np.abs(lines[..., at].astype(np.float64) - lines[..., at - 1]).mean(axis=1)

@@ -15,8 +15,8 @@ def ssim(frames: np.ndarray, true_frames: np.ndarray) -> np.ndarray:
     return np.array(
         [
             structural_similarity(
-                own,
-                truth,
+                own.astype(np.float32),  # in double precision it takes twice as long, for the seventh digit
+                truth.astype(np.float32),
                 channel_axis=2,
                 data_range=255,
                 gaussian_weights=True,

@@ -194,6 +194,73 @@ def test_the_published_files_are_read(scene, clip_file, tmp_path):
         build_benchmark(str(folder), str(tmp_path / "none"), 200, SIZE, 20, 0)
 
 
+def test_every_broken_row_of_the_published_files_has_its_reason(scene, clip_file, tmp_path, capsys):
+    """A folder as the dataset's card describes it, and whatever may be wrong with one that was copied and edited."""
+    clip, file = scene("exits_right", frames=48), clip_file("exits_right", frames=48)
+    folder = tmp_path / "FrameINO data"  # a space
+    points = clip.tracks[clip.objects[0]].points
+    videos = folder / "video_dataset" / "evaluation_FrameOut"
+    (videos / "my videos").mkdir(parents=True)
+    (videos / "my videos" / "walk 1.mp4").write_bytes(file.read_bytes())
+    (videos / "half.mp4").write_bytes(file.read_bytes()[:2000])
+    (folder / "outside.mp4").write_bytes(file.read_bytes())
+    good = {
+        "ID": "1",
+        "video_path": " my videos/walk 1.mp4",
+        "height": "180",
+        "width": "320",
+        "num_frames": "48.0",
+        "fps": "23,98",  # never read: files are measured
+        "valid_duration": [0, 48],
+        "Panoptic_Segmentation": [],
+        "Structured_Text_Prompt": ["Jemand geht \u2013 zum Caf\u00e9."],
+        "Obj_Info": [[["person", 0], ["dog", 0]]],
+        "Track_Traj": [[points.tolist()]],
+        "Track_Visibility": [[np.ones(points.shape[:2], int).tolist()] * 2],
+        "ID_info": [[[[], [[30000, [60.7, 20], [220, 170]]]]]],
+    }
+    lost = np.where(np.arange(len(points))[:, None, None] == 6, np.nan, points)
+    beside = [*points, 1000.5, -3000000000.0]
+    broken = [
+        ({"video_path": "gone.mp4"}, "no file"),
+        ({"video_path": "half.mp4"}, "half.mp4"),
+        ({"video_path": "../../outside.mp4"}, "is not in"),
+        ({"video_path": str(folder / "outside.mp4")}, "is not in"),
+        ({"Track_Traj": "[[[["}, "Track_Traj: no list in JSON"),
+        ({"Track_Traj": [[points[:10].tolist()]]}, "tracks of 10 frames, 39 are needed"),
+        ({"Track_Traj": [[lost.tolist()]]}, "Track_Traj: coordinates that are no numbers"),
+        ({"Track_Visibility": [[[[1]]]]}, "not as published"),
+        ({"Obj_Info": "None"}, "Obj_Info: no list in JSON: 'None'"),
+        ({"Obj_Info": [[["person", 30]]]}, "tracks of 48 frames, 69 are needed"),
+        ({"valid_duration": [20, 48]}, "has 48 frames, frame 58 is asked for"),
+        ({"ID_info": [[[[], []]]]}, "not as published"),
+        ({"ID_info": [[[[], [[1, [200, 20], [100, 170]]]]]]}, "region box [200, 20, 100, 170] is none"),
+        ({"ID_info": [[[[], [[1, [200, 20], [999, 170]]]]]]}, "region box [200, 20, 999, 170] is none"),
+    ]
+    place = folder / "dataset_csv_files" / "evaluation_formal_FrameOut" / "a.csv"
+    write_csv(
+        place,
+        [good, good | {"Track_Traj": [[points.tolist(), beside.tolist()]]}, *(good | change for change, _ in broken)],
+    )
+    text = place.read_text()
+    place.write_bytes(b"\xef\xbb\xbf" + text.encode() + b'16,"my videos/walk 1.mp4"\r\n')  # ends in the middle of a row
+    other = folder / "dataset_csv_files" / "evaluation_formal_FrameIn" / "b.csv"
+    write_csv(other, [{"video_path": "x.mp4", "ID_info": "[]"}])
+
+    bench = RunFolder(tmp_path / "bench")
+    assert build_benchmark(str(folder), bench.uri, 200, SIZE, 20, 0) == 2
+    assert f"{len(broken) + 2} left out" in capsys.readouterr().out
+    card = bench.read_bytes("card.md").decode()
+    for number, (_, reason) in enumerate(broken, start=3):
+        (line,) = [line for line in card.splitlines() if f"FrameOut-a-{number}: " in line]
+        assert reason in line
+    assert "FrameOut-a-17: not as published" in card and "FrameIn-b-1: " in card
+    first, second = records(bench.read("samples"))
+    assert first["caption"] == "Jemand geht \u2013 zum Caf\u00e9."
+    assert list(first["region_boxes"][0]) == [30, 12, 110, 105]
+    assert len(second["objects"]) == 2 and not np.asarray(second["objects"][1]["visibility"]).any()
+
+
 def test_an_object_of_two_samples_keeps_its_tracks_apart(held_back, tmp_path):
     """Two samples of one clip begin at different frames: each finds its own masks and events under its own names."""
     rows = records(held_back.read("samples"))

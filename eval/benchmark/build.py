@@ -64,7 +64,8 @@ def build_benchmark(source: str, output: str, per_kind: int, size: tuple[int, in
     kinds = [row["kind"] for row in rows]
     sys.stdout.write(
         f"{kinds.count('frame_in')} Frame In, {kinds.count('frame_out')} Frame Out: {folder.uri}\n"
-        f"how it was made: {folder.path('card.md')}\n"
+        + (f"{sum(found.left_out.values())} left out, with the reasons in the card\n" if found.left_out else "")
+        + f"how it was made: {folder.path('card.md')}\n"
     )
     return len(rows)
 

@@ -10,12 +10,14 @@ first object is the one in question, and the largest region box is shown.
 """
 
 import csv
+import io
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from curation.contract.errors import UsageError, VideoError
 from curation.contract.ids import video_id
@@ -68,15 +70,17 @@ class PublishedSource:
                 yield self._plan(kind, name, row)
             except VideoError as error:
                 self.left_out[f"{name}: {error}"] = 1
-            except (KeyError, IndexError, TypeError, ValueError) as error:
+            except KeyError as error:
+                self.left_out[f"{name}: not as published: no column {error}"] = 1
+            except (IndexError, TypeError, ValueError) as error:
                 self.left_out[f"{name}: not as published: {type(error).__name__} {error}"] = 1
 
     def _files(self, kind: Kind) -> list[Path]:
         return sorted((self.folder / "dataset_csv_files").glob(f"*{_KINDS[kind]}*/*.csv"))
 
     def _plan(self, kind: Kind, name: str, row: Mapping[str, str]) -> ClipPlan:
-        path = self.folder / "video_dataset" / f"evaluation_{_KINDS[kind]}" / row["video_path"]
-        with analyse_frames(str(path), video_id(row["video_path"]), DecodeConfig()) as analysis:
+        path = self._file(f"evaluation_{_KINDS[kind]}", row["video_path"])
+        with analyse_frames(str(path), video_id(path.name), DecodeConfig()) as analysis:
             for _ in analysis:
                 pass
             video = analysis.facts()
@@ -87,12 +91,16 @@ class PublishedSource:
         objects = []
         for index, track in enumerate(_cell(row, "Track_Traj")):
             points = np.asarray(track, np.float32)[rows]
+            if not np.isfinite(points).all():
+                raise VideoError("Track_Traj: coordinates that are no numbers")
             inside = np.all((points >= 0) & (points < [video["width"], video["height"]]), axis=2)
             visibility = inside if seen is None else inside & np.asarray(seen[index], bool)[rows]
             objects.append(PlannedObject(f"{name}-{index}", str(labels[index]), points, visibility, None))
         about, boxes = _cell(row, "ID_info")[0]
         (x0, y0), (x1, y1) = max(boxes, key=lambda entry: entry[0])[1:]
         box = [int(x0), int(y0), int(x1), int(y1)]
+        if not (0 <= box[0] < box[2] <= video["width"] and 0 <= box[1] < box[3] <= video["height"]):
+            raise VideoError(f"region box {box} is none of a frame of {video['width']}x{video['height']}")
         side, event_frame = _crossing(objects[0], np.array(box), kind)
         return ClipPlan(
             sample_id=name,
@@ -109,25 +117,55 @@ class PublishedSource:
         )
 
     def _identity(self, name: str) -> bytes:
-        file = self.folder / "video_dataset" / f"evaluation_ID_{_KINDS['frame_in']}" / name
+        data = self._file(f"evaluation_ID_{_KINDS['frame_in']}", name).read_bytes()
+        try:
+            with Image.open(io.BytesIO(data)) as picture:
+                picture.verify()
+        except (OSError, SyntaxError) as error:  # what Pillow says of broken PNGs
+            raise VideoError(f"ID reference {name}: no picture: {error}") from error
+        return data
+
+    def _file(self, folder: str, name: str) -> Path:
+        """A file that a cell names, which must lie in its folder: nobody knows who wrote the CSV."""
+        place = (self.folder / "video_dataset" / folder).resolve()
+        file = (place / name.strip()).resolve()
+        if not file.is_relative_to(place):
+            raise VideoError(f"{name!r} is not in {place}")
         if not file.is_file():
-            raise VideoError(f"no ID reference {file}")
-        return file.read_bytes()
+            raise VideoError(f"no file {file}")
+        return file
 
 
 def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Rows by column name, with their number in the file, from 1."""
+    """Rows by column name, with their number in the file, from 1.
+
+    Raises:
+        UsageError: it is no CSV.
+    """
     before = csv.field_size_limit(_CELL_BYTES)
     try:
-        with file.open(encoding="utf-8", newline="") as text:
-            yield from enumerate(csv.DictReader(text), start=1)
+        # With or without the mark that Excel writes; a letter that cannot be read costs a caption no more than itself.
+        with file.open(encoding="utf-8-sig", errors="replace", newline="") as text:
+            reader = csv.DictReader(text)
+            reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
+            yield from enumerate(reader, start=1)
+    except csv.Error as error:
+        raise UsageError(f"{file}: no CSV: {error}") from error
     finally:
         csv.field_size_limit(before)
 
 
 def _cell(row: Mapping[str, str], column: str) -> Any:
-    """The first panoptic frame's entry of a JSON cell."""
-    return json.loads(row[column])[0]
+    """The first panoptic frame's entry of a JSON cell.
+
+    Raises:
+        ValueError: it is no JSON, or an empty list.
+    """
+    text = row[column]
+    try:
+        return json.loads(text)[0]
+    except (ValueError, TypeError, LookupError):
+        raise ValueError(f"{column}: no list in JSON: {str(text)[:40]!r}") from None
 
 
 def _timing(row: Mapping[str, str], fps: float, count: int) -> tuple[list[int], list[int], list[str], str]:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -109,7 +110,7 @@ class TestFullPreset:
         assert {item.measure.key for item in full.results["frame_in"] if item.comparable} == made
         assert result(full, "vlm_success").value == 0 and result(full, "vlm_unparsable").value == 1
         titles = {full.title(item.measure, "frame_in") for item in full.results["frame_in"]}
-        assert {"LPIPS", "Rel DINO", "FID", "FVD"} <= titles
+        assert {"LPIPS", "Rel DINO", "FVD", "Fréchet distance, frames"} <= titles
         assert {item.backend.split()[0] for item in full.results["frame_in"] if item.measure.key == "fvd"} == {
             "i3d",
             "videomae",
@@ -138,7 +139,7 @@ def save_dinov2(folder: Path) -> Path:
     from transformers import Dinov2Config, Dinov2Model
 
     torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "patch_size": 14}
+    sizes: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "patch_size": 14}
     Dinov2Model(Dinov2Config(image_size=224, **sizes)).save_pretrained(folder)
     return folder
 
@@ -147,7 +148,7 @@ def save_videomae(folder: Path) -> None:
     from transformers import VideoMAEConfig, VideoMAEModel
 
     torch.manual_seed(0)
-    sizes = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sizes: dict[str, Any] = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
     VideoMAEModel(VideoMAEConfig(image_size=32, patch_size=16, num_frames=4, **sizes)).save_pretrained(folder)
 
 

@@ -3,6 +3,8 @@
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.util import find_spec
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -155,8 +157,36 @@ def test_missing_weights_are_one_clear_line(tmp_path, monkeypatch):
         with pytest.raises(BackendUnavailableError) as failure:
             build(config)
         assert setting in str(failure.value) and "\n" not in str(failure.value)
-    with pytest.raises(BackendUnavailableError, match="pip install torch-fidelity"):
-        build_frame_features(FramesConfig(backend="inception", inception=InceptionConfig(weights=str(tmp_path / "x"))))
+    monkeypatch.setattr("urllib.request.urlopen", unreachable)  # as torch.hub calls it
+    with pytest.raises(BackendUnavailableError) as failure:
+        build_perceptual(PerceptualConfig(backend="lpips"))
+    file = tmp_path / "hub" / "checkpoints" / "alexnet-owt-7be5be79.pth"
+    assert f"--output {file} https://download.pytorch.org/models/{file.name}" in str(failure.value)
+    inception = FramesConfig(backend="inception", inception=InceptionConfig(weights=str(tmp_path / "x")))
+    wanted = r"curl .* https://github\.com/toshas/torch-fidelity/.*fid\.inception\.weights"
+    with pytest.raises(
+        BackendUnavailableError, match=wanted if find_spec("torch_fidelity") else "pip install torch-fidelity"
+    ):
+        build_frame_features(inception)
+
+
+def unreachable(*_, **__):
+    raise URLError("no network")
+
+
+def test_inception_is_torch_fidelitys(pictures, tmp_path, monkeypatch):
+    """Its package is asked for by the full preset alone; its network with random weights."""
+    fidelity = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3", reason="torch-fidelity")
+    torch.save({}, tmp_path / "nothing.pth")
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.nn.Module, "load_state_dict", lambda *_, **__: None)
+        network = fidelity.FeatureExtractorInceptionV3("x", ["2048"], str(tmp_path / "nothing.pth"))
+    torch.save(network.state_dict(), tmp_path / "weights.pth")
+    config = FramesConfig(backend="inception", inception=InceptionConfig(weights=str(tmp_path / "weights.pth")))
+    backend = build_frame_features(config)
+    found = backend.describe(pictures)
+    assert found.shape == (4, 2048) and backend.name.startswith("inception torch-fidelity-")
+    assert np.array_equal(found, backend.describe(pictures))
 
 
 class _Server(BaseHTTPRequestHandler):

@@ -9,10 +9,11 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 
 from curation.contract.errors import BackendUnavailableError
 from curation.models.packages import require_package, revision
-from eval.models.weights import device
+from eval.models.weights import device, download
 
 _BATCH = 16
-_FILE = "weights-inception-2015-12-05-6726825d.pth"
+_URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
+_SETTING = "fid.inception.weights"
 
 
 class Inception:
@@ -25,11 +26,11 @@ class Inception:
     def __init__(self, weights: str | None = None) -> None:
         require_package("inception", "torch_fidelity", "torch-fidelity")
         if weights is not None and not Path(weights).is_file():
-            raise BackendUnavailableError("inception", f"the file {weights}", f"download torch-fidelity's {_FILE}")
+            raise BackendUnavailableError("inception", f"the file {weights}", download(_URL, _SETTING))
         try:
             metric = FrechetInceptionDistance(2048, feature_extractor_weights_path=weights)
         except (URLError, OSError) as error:
-            remedy = f"download torch-fidelity's {_FILE} and name it in fid.inception.weights ({error})"
+            remedy = f"{download(_URL, _SETTING)} ({error})"
             raise BackendUnavailableError("inception", "weights that are not on this machine", remedy) from None
         self.name = f"inception {revision('torch-fidelity', 'torch-fidelity')}"
         self.device = device()

@@ -9,7 +9,7 @@ from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
 from curation.contract.errors import BackendUnavailableError
 from curation.models.packages import revision
-from eval.models.weights import device
+from eval.models.weights import device, download
 
 _FILES = {"alex": "alexnet-owt-7be5be79.pth", "vgg": "vgg16-397923af.pth", "squeeze": "squeezenet1_1-b8a52dc0.pth"}
 
@@ -25,8 +25,7 @@ class Lpips:
         try:
             metric = LearnedPerceptualImagePatchSimilarity(net_type=network, normalize=True)
         except (URLError, OSError) as error:
-            folder = f"{torch.hub.get_dir()}/checkpoints"
-            remedy = f"put https://download.pytorch.org/models/{_FILES[network]} into {folder} ({error})"
+            remedy = f"{download(f'https://download.pytorch.org/models/{_FILES[network]}')} ({error})"
             raise BackendUnavailableError("lpips", "weights that are not on this machine", remedy) from None
         self.name = f"lpips-{network} {revision('torchmetrics', 'torchmetrics')}"
         self.device = device()

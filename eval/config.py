@@ -36,7 +36,9 @@ class ComparisonConfig(Config):
     frames_out: int = Field(
         default=49, ge=3, description="evenly spaced frames compared at most, Frame Out; 14 in the paper, for baselines"
     )
-    event_tolerance: int = Field(default=5, ge=0, description="frames by which a crossing may be early or late")
+    event_tolerance: int = Field(
+        default=5, ge=0, description="generated frames by which a crossing may be early or late"
+    )
 
     def is_published(self, kind: str) -> bool:
         """Whether samples of a kind (frame_in / frame_out) are compared as the published numbers were made."""

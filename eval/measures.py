@@ -75,7 +75,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure("vlm_unparsable", "VLM unparsable", "", "lower", "vlm_backend"),
     Measure("event_accuracy", "Event accuracy", "", "higher", "mask_backend"),
     Measure("event_side_right", "Event side", "", "higher", "mask_backend"),
-    Measure("event_frame_error", "Event frames off", "frames", "lower", "mask_backend", digits=1),
+    Measure("event_frame_error", "Event frames off", "generated frames", "lower", "mask_backend", digits=1),
     Measure("identity_gap", "Identity gap", "", "zero", "look_backend"),
     Measure("identity_lowest_gap", "Identity gap, worst frame", "", "zero", "look_backend"),
     Measure("identity_fade", "Identity fade", "", "zero", "look_backend"),

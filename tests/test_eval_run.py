@@ -173,6 +173,7 @@ def test_reports_say_the_same_in_every_format(compared, tmp_path, capsys):
     result = next(item for item in read_scores(str(tmp_path / "a")).results["frame_in"] if item.measure.key == "psnr")
     for text in (printed, markdown, latex, html):
         assert f"{result.value:.2f}" in text and "10.37" in text  # ours, and the published trajectory error
+        assert "at most 5 generated frames early or late" in " ".join(text.split())
         assert "∞" in text or r"$\infty$" in text
         assert ("the truth" in text and "not a video" in text) or text is latex
     assert r"noisy\_one" in latex and latex.count(r"\begin{tabular}") == 2
@@ -199,7 +200,7 @@ def compared(bench, generations, tmp_path):
 
 
 def test_the_page_opens_in_a_browser(compared):
-    """Nothing is blocked or broken, players play, and a dot leads to its player."""
+    """Nothing is blocked, broken or asked of others; players play; dots and cases lead to them; it fits a phone."""
     api = pytest.importorskip("playwright.sync_api")
     with api.sync_playwright() as playwright:
         try:
@@ -207,28 +208,39 @@ def test_the_page_opens_in_a_browser(compared):
         except api.Error as error:
             pytest.skip(f"no browser here: {error}")
         page = browser.new_page(viewport={"width": 1280, "height": 900})
-        complaints = []
+        complaints, asked = [], []
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
         page.goto((compared / "report.html").as_uri())
         assert page.locator("table.comparison").count() == 2
         assert page.get_by_text("Frame In-N-Out, stage 2").count() == 2
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         page.locator("svg a circle").first.click()
         assert page.evaluate("document.querySelector('figure:target video') !== null")
+        assert (
+            page.locator("table.cases thead th").all_inner_texts() == ["measure", "run", "best", "median", "worst"] * 2
+        )
+        page.locator("table.cases a").last.click()
+        assert page.evaluate("document.querySelector('figure:target figcaption b').textContent") == "#2"
+        posters = "[...document.querySelectorAll('video')].map(video => video.poster.slice(0, 22))"
+        assert page.evaluate(posters) == ["data:image/jpeg;base64"] * 2
         if page.evaluate("document.createElement('video').canPlayType('video/mp4; codecs=avc1.640015')"):
             playing = """async () => Promise.all([...document.querySelectorAll("video")].map(async video => {
                 await video.play();
                 await new Promise(done => video.addEventListener("timeupdate", done, {once: true}));
-                return [video.videoWidth, video.currentTime >= 0, video.error];
+                return [video.videoWidth, video.readyState >= 2 && video.currentTime > 0, video.error];
             }))"""
             states = page.evaluate(playing)
             assert len(states) == 2
             for width, advances, error in states:
                 assert width == 576 and advances and error is None
         page.screenshot(path=compared / "report.png", full_page=True)
+        page.set_viewport_size({"width": 390, "height": 844})
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
         browser.close()
     assert not complaints
+    assert {url.split("#")[0] for url in asked if not url.startswith("data:")} == {(compared / "report.html").as_uri()}
     assert (compared / "report.png").stat().st_size > 20_000
 
 

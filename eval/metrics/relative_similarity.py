@@ -16,7 +16,8 @@ def reference_similarity(features: np.ndarray, reference: np.ndarray) -> np.ndar
 
 
 def relative_similarity(similarity: np.ndarray, true_similarity: np.ndarray) -> float | None:
-    """abs(generated - truth) / truth, of the means over frames; None when the ground truth resembles it not at all.
+    """abs(generated - truth) / truth, of the means over frames: 0 or more, no unit; None when the ground truth
+    resembles it not at all.
 
     Source: Frame In-N-Out (arXiv 2505.21491), "Rel DINO": DINOv2 ViT-B/14 features of the region box's part of each
     frame and of the ID reference on black.

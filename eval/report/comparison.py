@@ -8,7 +8,7 @@ from eval.measures import MEASURES, PUBLISHED, Measure
 from eval.summary import KINDS, Result, RunScores
 
 TITLES = {"frame_in": "Frame In", "frame_out": "Frame Out"}
-NOTE = (
+_NOTE = (
     "* not made as the published numbers were (backends, weights, sizes or frames): compares runs with one another. "
     "Published numbers are of the published benchmark's videos. "
     "Intervals: 95 %, bootstrap over videos; of a handful of videos they are too narrow. In brackets: "
@@ -50,6 +50,13 @@ class Comparison:
     columns: Sequence[str]
     runs: int
     lines: Sequence[Line]
+
+
+def note(runs: Sequence[RunScores]) -> str:
+    """What one must know to read the table."""
+    frames = sorted({run.facts["config"]["comparison"]["event_tolerance"] for run in runs})
+    most = " or ".join(map(str, frames))
+    return f"{_NOTE} Event accuracy: crosses by the right side, at most {most} generated frames early or late."
 
 
 def compare(runs: Sequence[RunScores]) -> list[Comparison]:

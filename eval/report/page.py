@@ -7,7 +7,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from eval.measures import MEASURES
 from eval.report.cases import CaseLine, pick_cases, roles
-from eval.report.comparison import NOTE, TITLES, Comparison, compare
+from eval.report.comparison import TITLES, Comparison, compare, note
 from eval.report.players import PlayerMaker
 from eval.report.plots import CURVE_HEIGHT, WIDTH, Course, Strip, make_course, make_strip
 from eval.summary import RunScores
@@ -48,7 +48,7 @@ def render_page(runs: Sequence[RunScores]) -> str:
         players=players,
         roles=roles(lines),
         more=max(0, len(wanted) - _MOST_PLAYERS),
-        note=NOTE,
+        note=note(runs),
         plot_width=WIDTH,
         curve_height=CURVE_HEIGHT,
     )

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from eval.report.comparison import NOTE, Cell, Comparison, compare
+from eval.report.comparison import Cell, Comparison, compare, note
 from eval.summary import RunScores
 
 _WIDTH_OF_TITLE, _WIDTH_OF_COLUMN = 50, 24
@@ -45,7 +45,7 @@ def print_tables(runs: Sequence[RunScores]) -> None:
         for line in comparison.lines:
             table.add_row(Text(line.heading), *(_rich(cell) for cell in line.cells))
         console.print(table)
-    console.print(Text(NOTE, style="dim"))
+    console.print(Text(note(runs), style="dim"))
     for run in runs:
         if run.caveat:
             console.print(Text(f"{run.name}: {run.caveat}", style="yellow"))
@@ -64,7 +64,7 @@ def markdown(runs: Sequence[RunScores]) -> str:
             cells = [_markdown_cell(cell) for cell in line.cells]
             lines.append(f"| {_pipe(line.heading)} | " + " | ".join(cells) + " |")
         parts.append("\n".join(lines))
-    parts.append(NOTE.replace("*", r"\*", 1))
+    parts.append(note(runs).replace("*", r"\*", 1))
     parts += [f"{_pipe(run.name)}: {run.caveat}" for run in runs if run.caveat]
     problems = [f"- {_pipe(run.name)}: `{sample}`: {problem}" for run in runs for sample, problem in run.problems]
     if problems:
@@ -74,7 +74,7 @@ def markdown(runs: Sequence[RunScores]) -> str:
 
 def latex(runs: Sequence[RunScores]) -> str:
     """A booktabs table for each kind."""
-    return "\n".join(_latex_table(comparison) for comparison in compare(runs))
+    return "\n".join(_latex_table(comparison, note(runs)) for comparison in compare(runs))
 
 
 def _rich(cell: Cell) -> Text:
@@ -94,10 +94,10 @@ def _pipe(text: str) -> str:
     return text.replace("|", r"\|")
 
 
-def _latex_table(comparison: Comparison) -> str:
+def _latex_table(comparison: Comparison, about: str) -> str:
     columns = [column.translate(_LATEX) for column in comparison.columns]
     lines = [
-        f"% {comparison.title}; needs booktabs. {NOTE}",
+        f"% {comparison.title}; needs booktabs. {about}",
         r"\begin{tabular}{l" + "r" * len(columns) + "}",
         r"\toprule",
         " & ".join(["", *columns]) + r" \\",

@@ -7,13 +7,12 @@ import pytest
 
 from curation.contract.manifest import RunFolder
 from curation.contract.tables import records, table
+from tests.s3_server import CREDENTIALS, SERVER, S3Server
 from training.config import load_config
 from training.data.dataset import SampleDataset
 from training.data.schedule import Draw
 from training.metrics import read_metrics
 from training.run import run_training
-
-s3_server = pytest.importorskip("tests.s3_server", exc_type=ImportError)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -23,11 +22,11 @@ SMALL = ("data.sizes=[[32,64]]", "data.frames=[5]", "validation.every=0", "loop.
 @pytest.fixture
 def remote_run(truth_run, monkeypatch) -> str:
     """The true run with its clips, all on the server."""
-    if not s3_server.SERVER.exists():
+    if not SERVER.exists():
         pytest.skip("needs moto's server: make .venv-s3")
-    for name, value in s3_server.CREDENTIALS.items():
+    for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
-    with s3_server.S3Server() as server:
+    with S3Server() as server:
         videos, samples = records(truth_run.read("videos")), records(truth_run.read("samples"))
         server.upload(Path(videos[0]["uri"]).parent, "clips")
         for row in (*videos, *samples):

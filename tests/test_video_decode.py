@@ -236,6 +236,10 @@ def test_a_store_is_read_through_pyarrow(tmp_path: Path, monkeypatch: pytest.Mon
     video, pictures = analyse("s3://video.mp4")
     assert [number_of(picture) for picture in pictures] == list(range(FRAMES))
     check_second_pass("s3://video.mp4", video, pictures)
+    whole = (tmp_path / "video.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(VideoError, match=r"cut\.mp4: the MP4 index \(moov\) is missing"):
+        analyse("s3://cut.mp4")
     with pytest.raises(VideoError, match=r"missing\.mp4: cannot be read"):
         analyse("s3://missing.mp4")
 

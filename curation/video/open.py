@@ -133,14 +133,21 @@ def _why_not_opened(uri: str, error: Exception) -> str:
         return "not accepted as a video: playlists, scripts and still pictures are refused"
     if not isinstance(error, av.error.InvalidDataError):
         return f"cannot be opened: {' '.join(str(error).split())}"
+    head = _first_bytes(uri)
+    if head[4:8] in (b"ftyp", b"mdat", b"moov", b"wide", b"free", b"skip"):
+        return "the MP4 index (moov) is missing or broken: probably cut off while recording or copying"
+    if head.startswith((b"#EXTM3U", b"ffconcat")):
+        return "not a video: playlists and scripts are refused"
+    return "not a video: FFmpeg knows no video format with such content"
+
+
+def _first_bytes(uri: str) -> bytes:
     if not is_remote(uri):
         with Path(local_path(uri)).open("rb") as file:
-            head = file.read(12)
-        if head[4:8] in (b"ftyp", b"mdat", b"moov", b"wide", b"free", b"skip"):
-            return "the MP4 index (moov) is missing or broken: probably cut off while recording or copying"
-        if head.startswith((b"#EXTM3U", b"ffconcat")):
-            return "not a video: playlists and scripts are refused"
-    return "not a video: FFmpeg knows no video format with such content"
+            return file.read(12)
+    store, path = open_filesystem(uri)
+    with store.open_input_file(path) as file:
+        return file.read(12)
 
 
 def _video_stream(name: str, container: InputContainer) -> VideoStream:

@@ -31,7 +31,8 @@ from curation.engine.plan import PlannedShards, plan_pass
 from curation.engine.run import wanted_videos
 from curation.engine.select import kept_clips
 from curation.engine.shards import ItemReport, Shard, ShardReport
-from curation.video.listing import InputConfig, list_videos
+from curation.video.input_config import InputConfig
+from curation.video.listing import list_videos
 
 app = command_app("scale_benchmark", "Measure planning, selection and scaling.")
 _PER_FOLDER = 1000

@@ -32,7 +32,7 @@ from curation.stages.region_events import RegionEventsConfig
 from curation.stages.start_frames import StartFrameConfig
 from curation.stages.tracks import TracksConfig
 from curation.video.decode_config import DecodeConfig
-from curation.video.listing import InputConfig
+from curation.video.input_config import InputConfig
 
 PRESETS = ("laptop", "full", "commercial", "everything")
 _BASES = {"commercial": ("full",)}

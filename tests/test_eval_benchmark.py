@@ -220,7 +220,7 @@ def test_every_broken_row_of_the_published_files_has_its_reason(scene, clip_file
         "ID_info": [[[[], [[30000, [60.7, 20], [220, 170]]]]]],
     }
     lost = np.where(np.arange(len(points))[:, None, None] == 6, np.nan, points)
-    beside = [*points, 1000.5, -3000000000.0]
+    beside = np.add(points, [1000.5, -3e9])  # far out of the picture: what floats can say
     broken = [
         ({"video_path": "gone.mp4"}, "no file"),
         ({"video_path": "half.mp4"}, "half.mp4"),

@@ -20,7 +20,8 @@ from curation.contract.errors import VideoError
 from curation.contract.ids import generator, video_id
 from curation.contract.manifest import RunFolder
 from curation.video.decode import analyse_frames
-from curation.video.listing import InputConfig, list_videos
+from curation.video.input_config import InputConfig
+from curation.video.listing import list_videos
 from curation.video.open import DecodeConfig
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -9,7 +9,8 @@ from pyarrow import fs
 
 from curation.contract.errors import UsageError
 from curation.contract.ids import video_id
-from curation.video.listing import InputConfig, list_videos
+from curation.video.input_config import InputConfig
+from curation.video.listing import list_videos
 from curation.video.location import local_path
 
 CONFIG = InputConfig()

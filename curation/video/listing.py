@@ -10,61 +10,12 @@ from pathlib import Path, PurePosixPath
 
 import polars as pl
 from pyarrow import fs
-from pydantic import Field
 
-from curation.contract.config import Config
 from curation.contract.errors import UsageError
 from curation.contract.ids import video_id
 from curation.contract.storage import open_filesystem
+from curation.video.input_config import InputConfig
 from curation.video.location import is_remote, local_path, local_uri, remote_uri
-
-
-class InputConfig(Config):
-    """Which files of the input count as videos."""
-
-    extensions: tuple[str, ...] = Field(
-        default=(
-            *(
-                "mp4",
-                "m4v",
-                "mov",
-                "qt",
-                "3gp",
-                "3g2",
-                "mkv",
-                "webm",
-                "avi",
-                "divx",
-                "ts",
-                "mts",
-                "m2ts",
-                "mpg",
-                "mpeg",
-            ),
-            *(
-                "mpe",
-                "vob",
-                "flv",
-                "f4v",
-                "wmv",
-                "asf",
-                "ogv",
-                "ogm",
-                "mxf",
-                "dv",
-                "ivf",
-                "h264",
-                "264",
-                "h265",
-                "hevc",
-            ),
-        ),
-        description="file name endings, lower case and without the dot, that are taken for videos",
-    )
-    follow_links: bool = Field(
-        default=False, description="follow symbolic links that lead out of the input folder, and linked folders"
-    )
-
 
 COLUMNS = {"video_id": pl.String, "uri": pl.String, "bytes": pl.Int64}
 _ROWS_AT_ONCE = 50_000

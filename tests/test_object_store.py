@@ -103,6 +103,7 @@ def test_a_run_on_s3_equals_one_on_disk_and_resumes_through_an_outage(s3, videos
     assert run.scan("samples").select(pl.len()).collect().item() == run.read("samples").num_rows
 
 
+@pytest.mark.slow  # the store's client waits most of two minutes by itself before it says that nobody answers
 def test_a_video_is_read_through_an_outage(s3, videos, monkeypatch):
     s3.upload(videos, "again")
     uri = RunFolder(s3.uri("again")).path("exits_left.mp4")

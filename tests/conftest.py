@@ -1,6 +1,7 @@
 """Fixtures that every test file shares: rendered clips with exact truth, as frames, as files and as stage input."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,16 @@ def clip_file(scene, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., 
         return written[key]
 
     return get
+
+
+@pytest.fixture(scope="module")
+def videos(clip_file, tmp_path_factory) -> Path:
+    """A folder of two short videos, one with an exit, and a file that is none."""
+    folder = tmp_path_factory.mktemp("videos")
+    for name in ("static_cross_left_right", "exits_left"):
+        shutil.copy(clip_file(name, frames=60), folder / f"{name}.mp4")
+    (folder / "empty.mp4").touch()
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """Runs from and into a real S3 server: the same manifests as on a disk, through outages and a second run's hands."""
 
-import shutil
 import subprocess
 import sys
 import threading
@@ -40,15 +39,6 @@ def s3():
         for name, value in CREDENTIALS.items():
             patch.setenv(name, value)
         yield server
-
-
-@pytest.fixture(scope="module")
-def videos(clip_file, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("videos")
-    for name in ("static_cross_left_right", "exits_left"):
-        shutil.copy(clip_file(name, frames=60), folder / f"{name}.mp4")
-    (folder / "empty.mp4").touch()
-    return folder
 
 
 def started(source: str, run: str, *options: str) -> subprocess.Popen:

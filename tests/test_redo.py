@@ -61,15 +61,6 @@ def test_changed_settings_are_named():
     assert changed_settings({"a": 1, "b": {"c": 2, "d": 3}}, {"a": 1, "b": {"c": 5, "d": 3}}) == ["b.c: 2 -> 5"]
 
 
-@pytest.fixture(scope="module")
-def videos(clip_file, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("videos")
-    for name in ("static_cross_left_right", "exits_left"):
-        shutil.copy(clip_file(name, frames=60), folder / f"{name}.mp4")
-    (folder / "empty.mp4").touch()
-    return folder
-
-
 # The least that gives samples: these tests compare, whatever the labels are worth.
 FAST = (
     *("start_frames.min_seconds=2", "samples.min_seconds=2", "rules.video_duration.min=2", "rules.duration.min=2"),

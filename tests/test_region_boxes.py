@@ -2,6 +2,7 @@
 
 from collections import Counter
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.contract.rle import encode_mask
+from curation.contract.spans import mask_box
 from curation.contract.tables import records, table
 from curation.stages.box_sampler import (
     ASPECTS,
@@ -19,17 +21,11 @@ from curation.stages.box_sampler import (
     excluding_boxes,
     waiting_side,
 )
+from curation.stages.clip_masks import mask_extents, object_masks
 from curation.stages.events import FrameEvents
-from curation.stages.region_boxes import (
-    RegionBoxes,
-    RegionBoxesConfig,
-    carried_box,
-    gone_boxes,
-    held_area,
-    near_boxes,
-    unknown_boxes,
-)
+from curation.stages.region_boxes import RegionBoxes, RegionBoxesConfig, carried_box, held_area
 from curation.stages.region_events import RegionEvents
+from curation.stages.surroundings import Surroundings, gone_boxes, near_boxes, touch, unknown_masks
 from curation.video.media import ClipFrames
 
 RNG = np.random.default_rng(0)
@@ -251,15 +247,47 @@ def test_what_is_gone_when_an_object_comes_in_may_be_that_object():
     assert box.tolist() == [20, 30, 44, 52]
 
 
-def test_foreground_that_no_object_claims_may_be_the_object_that_comes_in():
+def test_foreground_that_no_object_claims_may_be_the_object():
     stranger, known, speck = (moving_box([x], [30])[0] for x in (20, 60, 110))
     speck[:31] = False
     foreground = stranger | known | speck
     foreground[:, 112:] = False
-    (box,) = unknown_boxes(foreground, [known], 100)
-    assert box.tolist() == [20, 30, 44, 52]
-    assert unknown_boxes(foreground & ~stranger, [known], 100) == []
-    assert unknown_boxes(np.zeros_like(known), [], 1) == []
+    (mask,) = unknown_masks(foreground, [known], 100)
+    assert mask_box(mask) == [20, 30, 44, 52]
+    assert unknown_masks(foreground & ~stranger, [known], 100) == []
+    assert unknown_masks(np.zeros_like(known), [], 1) == []
+
+
+def test_an_object_whose_mask_is_far_smaller_than_most_gets_no_boxes():
+    # Behind something that hides its lower two thirds, until long after the start frame.
+    masks = moving_box(np.full(120, 60), np.full(120, 30))
+    masks[:45, 37:] = False
+    _, tables = clip_and_tables(masks, [0, 100])
+    partly, whole = records(tables["objects"])[0]["starts"]
+    assert partly["region_boxes"] == [] and whole["region_boxes"]
+
+
+def test_objects_that_touch_in_any_frame_may_have_been_mixed_up():
+    apart = moving_box(np.full(9, 100), np.full(9, 30))
+    meets = moving_box([*range(20, 92, 8)], np.full(9, 30))
+    passes = moving_box([*range(20, 92, 8)], np.full(9, 60))
+    assert touch(meets, apart, 12) and not touch(meets[:5], apart[:5], 12)
+    assert not touch(passes, apart, 8)
+    assert not touch(np.zeros_like(apart), apart, 12)
+
+
+def test_a_part_that_the_mask_lacks_is_excluded_with_it():
+    clip, tables = clip_and_tables(moving_box(np.full(5, 60), np.full(5, 30)), [0])
+    (track,) = records(tables["tracks"])
+    masks = object_masks(clip, track)
+    assert masks is not None
+    clip.cache["motion_model"] = SimpleNamespace(evidence=np.zeros((5, clip.height, clip.width), np.uint8))
+    surroundings = Surroundings(clip, masks, [], mask_extents(masks).areas, 2)
+    assert surroundings.parts(0, 40, 0.1) == []
+    clip.cache["motion_model"].evidence[0, 30:50, 90:100] = 255
+    (box,) = surroundings.parts(0, 40, 0.1)
+    assert box.tolist() == [360, 120, 400, 200]
+    assert surroundings.parts(0, 12, 0.1) == []
 
 
 def test_the_same_seed_gives_the_same_boxes():

@@ -3,16 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import cv2
 import numpy as np
 from pydantic import Field
 
 from curation.contract.config import Config
 from curation.contract.ids import generator
-from curation.contract.mask_tube import Masks
-from curation.contract.spans import mask_box
 from curation.contract.tables import Tables, records, table
-from curation.models.objects.motion_model import LIKELY, motion_model
 from curation.stages.box_sampler import (
     SIDES,
     any_boxes,
@@ -23,9 +19,8 @@ from curation.stages.box_sampler import (
 )
 from curation.stages.clip_masks import mask_extents, moved, object_masks
 from curation.stages.stage import ClipStage, Resources
+from curation.stages.surroundings import Surroundings
 from curation.video.media import ClipFrames
-
-_SQUARE_3, _SQUARE_7 = (np.ones((side, side), np.uint8) for side in (3, 7))
 
 
 class RegionBoxesConfig(Config):
@@ -58,10 +53,17 @@ class RegionBoxesConfig(Config):
         default=0.6,
         description="least area of the mask, share of the median within a second: else it lacks parts; ours",
     )
+    least_usual: float = Field(
+        default=0.5, description="least area of the mask, share of the median over the clip: the same for longer; ours"
+    )
     unknown_share: float = Field(
         default=0.25,
         description="least area of foreground that no object claims, share of an entrant's median, at which it may "
         "be the entrant before it left; ours",
+    )
+    missing_share: float = Field(
+        default=0.1,
+        description="the same near an object that is seen, at which it may be a part that the mask lacks; ours",
     )
     outside_s: float = Field(default=0.1, description="time wholly outside a box that counts as having left it; ours")
 
@@ -120,6 +122,7 @@ class RegionBoxes(ClipStage):
         areas, boxes = mask_extents(masks)
         boxes[areas < self.config.least_area * clip.width * clip.height] = np.nan
         boxes *= np.tile(clip.scale, 2)
+        surroundings = Surroundings(clip, masks, neighbours, areas, margin / clip.scale[0])
 
         starts = []
         for frame in start_frames:
@@ -132,14 +135,13 @@ class RegionBoxes(ClipStage):
             after = after[~np.isnan(after[:, 0])]
             start: dict[str, Any] = {"start_frame": frame, "region_boxes": [], "region_sides": [], "leave_boxes": []}
             if not np.isnan(boxes[index, 0]):
-                if not self._whole(clip, areas, index):
+                if not self._whole(surroundings, index):
                     starts.append(start)
                     continue
                 size = float(np.sqrt(np.prod(boxes[index, 2:] - boxes[index, :2])))
                 held = held_area(carried_box(boxes, index, track, clip.start, around), track, frame, margin)
-                gap = max(margin, self.config.piece_gap * size) / clip.scale[0]
-                near = near_boxes(masks[index], [other[index] for other in neighbours], gap)
-                whole = box_around([held, *(margin_around(box * np.tile(clip.scale, 2), margin) for box in near)])
+                near = surroundings.parts(index, max(margin, self.config.piece_gap * size), self.config.missing_share)
+                whole = box_around([held, *(margin_around(box, margin) for box in near)])
                 start["region_boxes"], start["region_sides"] = boxes_beside(
                     whole, (clip.source_width, clip.source_height), self.config, rng
                 )
@@ -149,20 +151,18 @@ class RegionBoxes(ClipStage):
                 and (earlier[-1:] == ["exit"] or np.isnan(boxes[:index, 0]).all())
                 and min(at for at, _ in crossings if at > frame) > frame + max(1, doubt)
             ):
-                gone = gone_boxes(neighbours, index, index + 1 + int(np.argmax(~np.isnan(boxes[index + 1 :, 0]))))
-                least = self.config.unknown_share * float(np.median(areas[areas > 0]))
-                foreground = motion_model(clip).evidence[index] >= LIKELY
-                gone += unknown_boxes(foreground, [other[index] for other in neighbours], least)
-                gone = [box * np.tile(clip.scale, 2) for box in gone]
+                first = index + 1 + int(np.argmax(~np.isnan(boxes[index + 1 :, 0])))
+                gone = surroundings.gone(index, first, self.config.unknown_share)
                 start["region_boxes"], start["region_sides"] = self._entered(clip, after, gone, rng)
             starts.append(start)
         return starts
 
-    def _whole(self, clip: ClipFrames, areas: np.ndarray, index: int) -> bool:
-        """Whether the mask is about as large as those before and after it."""
-        second = max(1, round(float(clip.fps)))
-        around = areas[max(0, index - second) : index + second + 1]
-        return bool(areas[index] >= self.config.least_whole * np.median(around[around > 0]))
+    def _whole(self, of: Surroundings, index: int) -> bool:
+        """Whether the mask is about as large as those before and after it, and not far smaller than most."""
+        second = max(1, round(float(of.clip.fps)))
+        around = of.areas[max(0, index - second) : index + second + 1]
+        least = self.config.least_whole * float(np.median(around[around > 0]))
+        return bool(of.areas[index] >= max(least, self.config.least_usual * of.usual))
 
     def _left(
         self, clip: ClipFrames, held: np.ndarray, after: np.ndarray, leaves_frame: bool, rng: np.random.Generator
@@ -249,45 +249,6 @@ def held_area(box: np.ndarray, track: Mapping[str, Any], frame: int, margin: flo
 def margin_around(box: np.ndarray, margin: float) -> np.ndarray:
     """The box [4] with `margin` px around."""
     return box + np.array([-margin, -margin, margin, margin])
-
-
-def near_boxes(mask: np.ndarray, others: list[np.ndarray], reach_px: float) -> list[np.ndarray]:
-    """Boxes [4] around the masks bool [h, w] that come within `reach_px` of `mask`.
-
-    Such a neighbour may be a part of the object that was taken for another one, on the far side of a pole for
-    instance; a box must not hold it either.
-    """
-    away = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 3)
-    return [np.array(mask_box(other), np.float64) for other in others if other.any() and away[other].min() <= reach_px]
-
-
-def gone_boxes(others: Sequence[Masks], index: int, first: int) -> list[np.ndarray]:
-    """Boxes [4] in frame `index` around masks, each bool [T, h, w], that are seen there and never from `first` on.
-
-    Such a one may be the object itself that comes in at `first`, before it left: one thing, reported as two.
-    """
-    return [
-        np.array(mask_box(other[index]), np.float64)
-        for other in others
-        if other[index].any() and not mask_extents(other).areas[first:].any()
-    ]
-
-
-def unknown_boxes(foreground: np.ndarray, known: list[np.ndarray], least_px: float) -> list[np.ndarray]:
-    """Boxes [4] around connected parts of `foreground`, bool [h, w], of at least `least_px` that no mask is near.
-
-    They too may be what comes in later: it was there for too short a time to be found as an object.
-
-    Args:
-        known: masks of objects, bool [h, w].
-    """
-    claimed = np.any([np.zeros_like(foreground), *known], axis=0).astype(np.uint8)
-    free = foreground & (cv2.dilate(claimed, _SQUARE_7) == 0)
-    free = cv2.morphologyEx(free.astype(np.uint8), cv2.MORPH_OPEN, _SQUARE_3)
-    _, _, stats, _ = cv2.connectedComponentsWithStats(free, connectivity=8)
-    left, top, width, height, areas = stats[1:].T
-    boxes = np.stack([left, top, left + width, top + height], axis=1).astype(np.float64)
-    return list(boxes[areas >= least_px])
 
 
 def entered_from(boxes: np.ndarray, region: np.ndarray) -> str:

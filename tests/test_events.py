@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from curation.contract.rle import encode_mask
 from curation.contract.spans import Span
 from curation.contract.tables import records, table
-from curation.stages.clip_masks import mask_extents
+from curation.stages.clip_masks import mask_extents, uncut_middles
 from curation.stages.events import Crossing, FrameEvents, FrameEventsConfig, frame_crossings
 
 WIDTH, HEIGHT, FRAMES, FPS = 160, 90, 80, 25.0
@@ -163,6 +163,15 @@ def test_a_mask_that_slips_onto_a_speck_at_the_border_is_no_event():
     assert crossings(masks) == []
 
 
+def test_what_is_left_of_a_mask_at_the_border_does_not_delay_the_exit():
+    masks = render(line((130, 30), (2, 0)))
+    gone = truth(masks)[1]
+    masks[gone + 1 :, 40:45, 156:160] = True
+    masks[gone + 12 :] = False
+    (exit_,) = crossings(masks)
+    assert exit_.type == "exit" and exit_.side == "right" and abs(exit_.frame - gone) <= 1
+
+
 def test_what_was_never_further_inside_than_a_sliver_does_not_leave():
     masks = np.zeros((FRAMES, HEIGHT, WIDTH), bool)
     masks[20:40, 30:60, :2] = True
@@ -210,3 +219,19 @@ def test_rendered_objects_cross_the_border_as_they_were_made_to(name, scene, cli
     for event, true in zip(found, wanted, strict=True):
         assert abs(event["frame"] - 200 - true.frame) <= 2
         assert event["boundary"] == "frame" and event["region_box"] is None
+
+
+@pytest.mark.parametrize("velocity", [(2, 0), (-2, 0), (0, 2), (0, -2)])
+def test_the_middle_of_what_the_border_cuts_goes_as_far_as_the_object(velocity):
+    places = line((65, 33) - np.multiply(velocity, FRAMES // 2), velocity)[:60]
+    middles = uncut_middles(mask_extents(render(places)).boxes, (WIDTH, HEIGHT))
+    seen = ~np.isnan(middles[:, 0])
+    assert np.abs(middles - (places + np.array([15, 12])))[seen].max() <= 1
+
+
+def test_the_middle_of_what_only_peeks_in_goes_as_far_as_its_edge():
+    depth = 20 - np.abs(np.arange(41) - 20)
+    boxes = np.array([[np.nan] * 4 if d == 0 else [50, 0, 80, d] for d in depth])
+    middles = uncut_middles(boxes, (WIDTH, HEIGHT))
+    assert np.nanmax(middles[:, 1]) - np.nanmin(middles[:, 1]) == 19
+    assert np.isnan(middles[0]).all() and (middles[1:-1, 0] == 65).all()

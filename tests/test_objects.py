@@ -56,6 +56,13 @@ def test_finds_an_object_from_its_first_to_its_last_frame(scene, clip_frames, na
     assert abs(found[-1] - seen[-1]) <= 3
 
 
+def test_finds_an_object_of_which_only_an_edge_comes_in(scene, clip_frames):
+    rendered = scene("peeks_in")
+    clip, out = _label(clip_frames, rendered)
+    assert out["objects"].num_rows == 1
+    assert _best(clip, rendered.masks["ball"])[1] > 0.5
+
+
 def test_objects_that_cross_keep_apart(scene, clip_frames):
     rendered = scene("two_cross_occlude")
     clip, out = _label(clip_frames, rendered)

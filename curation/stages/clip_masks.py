@@ -88,3 +88,25 @@ def mask_extents(masks: Masks) -> Extents:
     ).astype(np.float64)
     boxes[areas == 0] = np.nan
     return Extents(areas, boxes)
+
+
+def uncut_middles(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Middles [T, 2] of boxes [T, 4] as if the frame's border did not cut them; nan where there is no box.
+
+    The middle of what is seen of an object at the border goes half as far as the object. So where one side of a box is
+    cut, the middle lies half the object's usual extent from the other side: the median of where it is whole, or else
+    the most that is seen of it.
+
+    Args:
+        size: (width, height) of the frame, px.
+    """
+    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+    for axis, side in enumerate(size):
+        near, far = boxes[:, axis], boxes[:, axis + 2]
+        at_start, at_end = near <= 1, far >= side - 1
+        extent = far - near
+        whole = extent[~(at_start | at_end | np.isnan(extent))]
+        usual = np.median(whole) if whole.size else np.nanmax(extent, initial=0.0)
+        middles[:, axis] = np.where(at_start & ~at_end, far - usual / 2, middles[:, axis])
+        middles[:, axis] = np.where(at_end & ~at_start, near + usual / 2, middles[:, axis])
+    return middles

@@ -28,6 +28,11 @@ class FrameEventsConfig(Config):
     least_part: float = Field(
         default=0.05, description="a spell of smaller masks than this share of the largest is a slip of the mask"
     )
+    least_rest: float = Field(
+        default=0.03,
+        description="a mask of less than this share of the largest within a second is what is left of it when the "
+        "object has gone",
+    )
     margin: float = Field(
         default=0.01, description="how far from the border a mask that touches it may stop, share of the long side"
     )
@@ -98,6 +103,7 @@ def frame_crossings(
         size: (width, height) of the masks, px.
     """
     seen = extents.areas >= max(1.0, config.least_area * size[0] * size[1])
+    seen &= extents.areas >= config.least_rest * _largest_around(extents.areas, round(fps))
     seen[: known.start] = seen[known.end :] = False
     spells = seen_spells(seen, known, max(2, round(config.gap_s * fps)))
     part = config.least_part * extents.areas.max(initial=0)
@@ -125,6 +131,12 @@ def frame_crossings(
             crossings += [left, came_back]
     crossings += exits[-1:]
     return [crossing for crossing in crossings if crossing]
+
+
+def _largest_around(areas: np.ndarray, reach: int) -> np.ndarray:
+    """The largest of areas [T] within `reach` frames of each."""
+    padded = np.pad(areas, reach, mode="edge")
+    return np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1).max(axis=1)
 
 
 def seen_spells(seen: np.ndarray, known: Span, noise: int) -> list[Span]:

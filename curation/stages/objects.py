@@ -18,7 +18,7 @@ from curation.models.masks.protocol import MaskPrompt
 from curation.models.objects import ObjectsConfig, build_detector
 from curation.models.objects.motion_model import motion_model
 from curation.models.objects.protocol import Detection
-from curation.stages.clip_masks import Extents, mask_extents
+from curation.stages.clip_masks import Extents, mask_extents, uncut_middles
 from curation.stages.discovery import discovery_grid
 from curation.stages.join_tubes import join_pieces, join_tubes
 from curation.stages.own_motion import carried_share
@@ -172,7 +172,7 @@ class ObjectsOverClip(ClipStage):
         seen = np.flatnonzero(extents.areas)
         if len(seen) < max(3, self._config.min_seconds * float(clip.fps)):
             return False
-        centres = np.stack([extents.boxes[seen, 0::2].mean(1), extents.boxes[seen, 1::2].mean(1)], axis=1)
+        centres = uncut_middles(extents.boxes, (clip.width, clip.height))[seen]
         path = motion_model(clip).path
         placed = np.stack(
             [

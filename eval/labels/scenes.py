@@ -136,6 +136,12 @@ def _turns_back(f: Format) -> Scene:
     return f.scene("nature", f.sprite("animal", "blob", path, colour=(120, 84, 58)))
 
 
+def _peeks_in(f: Format) -> Scene:
+    """Comes in from the left by a quarter of its width, turns, leaves on the left."""
+    path = f.path((0.1, -0.1, 0.62), (0.5, -0.037, 0.62), (0.9, -0.1, 0.62), ease=5)
+    return f.scene("nature", f.sprite("ball", "disc", path, colour=(44, 88, 164)))
+
+
 def _touches_and_turns(f: Format) -> Scene:
     """Reaches the right border, is cut by it, comes back in full: neither an exit nor an entry."""
     path = f.path((0, 0.4, 0.62), (0.5, 0.97, 0.62), (1, 0.4, 0.62), ease=5)
@@ -290,6 +296,7 @@ SCENES: dict[str, Callable[[Format], Scene | Sequence]] = {
     "exits_top": _exits_top,
     "exits_bottom": _exits_bottom,
     "turns_back": _turns_back,
+    "peeks_in": _peeks_in,
     "touches_and_turns": _touches_and_turns,
     "leaves_and_returns": _leaves_and_returns,
     "two_cross_occlude": _two_cross_occlude,

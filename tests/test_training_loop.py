@@ -22,7 +22,7 @@ from diffusers import (
 )
 
 from curation.contract.errors import BackendUnavailableError, UsageError
-from training.config import load_config
+from training.config import MODELS, STAGES, load_config
 from training.data.dataset import SampleDataset
 from training.loop import PreemptedError
 from training.metrics import read_metrics
@@ -34,6 +34,13 @@ from training.throughput import Throughput
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 ROOT = Path(__file__).resolve().parents[1]
+FAMILIES = {
+    "wan2.2-5b": "wan",
+    "cogvideox-5b": "cogvideox",
+    "wan2.1-14b": "wan-i2v",
+    "tiny-wan": "wan",
+    "tiny-cogvideox": "cogvideox",
+}
 SMALL = (
     "data.sizes=[[32,64]]",
     "data.frames=[5]",
@@ -46,7 +53,8 @@ SMALL = (
 @pytest.fixture
 def recipe(truth_run):
     def get(*overrides, model="tiny-wan", stage="motion"):
-        return load_config(model, stage, [truth_run.uri], None, [*SMALL, *overrides])
+        shortest = ["data.frames=[9]"] if model == "tiny-cogvideox" else []
+        return load_config(model, stage, [truth_run.uri], None, [*SMALL, *shortest, *overrides])
 
     return get
 
@@ -311,12 +319,27 @@ def test_what_does_not_fit_is_said(recipe, tmp_path):
         run_training(recipe("loop.steps=2", "data.frames=[9]"), tmp_path / "c")
 
 
-@pytest.mark.parametrize("model", ["wan2.2-5b", "cogvideox-5b", "tiny-wan", "tiny-cogvideox"])
-@pytest.mark.parametrize("stage", ["motion", "inout"])
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("stage", STAGES)
 def test_recipes_are_valid(model, stage):
     config = load_config(model, stage, ["somewhere"])
     assert config.data.stage == stage
-    assert config.model.family in model.replace("wan2.2", "wan")
+    assert config.model.family == FAMILIES[model]
+
+
+def test_videos_that_do_not_fit_the_model_are_refused():
+    cases = {
+        "cogvideox-5b": {
+            "data.frames=[49,53]": "cogvideox decodes 8N.1 frames, got 53; take 49 or 57",
+            "data.sizes=[[488,720]]": "multiples of 16",
+        },
+        "wan2.2-5b": {"data.sizes=[[720,1280]]": r"sides of wan are multiples of 32, got \(720, 1280\)"},
+    }
+    for model, wrong in cases.items():
+        for override, said in wrong.items():
+            with pytest.raises(UsageError, match=said):
+                load_config(model, "motion", ["somewhere"], None, [override])
+    load_config("wan2.1-14b", "motion", ["somewhere"], None, ["data.sizes=[[720,1280]]", "data.frames=[53]"])
 
 
 def test_help_imports_nothing_heavy():

@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import CogVideoXTransformer3DModel, WanTransformer3DModel
+from diffusers import CogVideoXTransformer3DModel, WanImageToVideoPipeline, WanTransformer3DModel
 from diffusers.models.embeddings import CogVideoXPatchEmbed
+from PIL import Image
 
 from curation.contract.errors import BackendUnavailableError, UsageError
 from training.conditioning.canvas import to_model_range
-from training.models import cogvideox, wan
+from training.encode import picture_pixels
+from training.models import cogvideox, wan, wan_i2v
 from training.models.conditions import Conditions
 from training.models.config import ModelConfig
 from training.models.identity_positions import IdentityPatchEmbed, rotary_embedding
@@ -22,9 +24,11 @@ from training.models.tiny import save_tiny, tiny_pipeline
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 GOLDEN = Path(__file__).parent / "golden"
-FAMILIES = ("wan", "cogvideox")
+FAMILIES = ("wan", "wan-i2v", "cogvideox")
+TEXT_LENGTH = {"wan": 16, "wan-i2v": 512, "cogvideox": 16}
 PUBLISHED_EXTRAS = {
     "wan": {"use_FrameIn": True},
+    "wan-i2v": {"use_FrameIn": True},
     "cogvideox": {"use_FrameIn": True, "extra_encoder_cond_channels": 16},
 }
 
@@ -37,25 +41,28 @@ def base(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(base):
-    config = {"text_length": 16, "frozen_weights": "float32"}
-    return {
-        family: load_model(ModelConfig(family=family, base=str(base[family]), **config), Path("unused"))
-        for family in FAMILIES
-    }
+    return {family: load_model(model_config(family, base), Path("unused")) for family in FAMILIES}
+
+
+def model_config(family, base, **others):
+    length = TEXT_LENGTH[family]
+    return ModelConfig(family=family, base=str(base[family]), text_length=length, frozen_weights="float32", **others)
 
 
 def conditions(model, shape, identity=True, seed=0):
     generator = torch.Generator().manual_seed(seed)
     channels, frames, height, width = shape
 
-    def draw(frames):
+    def draw(frames, channels=channels):
         return torch.randn(2, channels, frames, height, width, generator=generator)
 
+    i2v = model.first_frame_as == "video"
     return Conditions(
         text=model.encode_text(["a thing comes in from the left", ""]),
-        first_frame=draw(1),
+        first_frame=draw(frames, channels + 4) if i2v else draw(1),
         trajectory=draw(frames),
         identity=draw(1) if identity else None,
+        image=torch.randn(2, 5, 32, generator=generator) if i2v else None,
     )
 
 
@@ -75,6 +82,30 @@ def test_5b_transformers_have_the_published_keys_and_shapes(family, keys, blocks
     assert len(expected) == keys
 
 
+def test_the_14b_transformer_has_the_published_keys_and_shapes():
+    """Its class and layout are those of Wan's 5B: so many blocks more, other widths, and what is for the image."""
+    with torch.device("meta"):
+        transformer = WanTransformer3DModel(**wan_i2v.CONFIG_14B)
+    width, hidden = 5120, 13824
+    # 5B's on the left: the width, six times it (modulation), the feed-forward's, what goes out of 2x2 patches.
+    wider = {3072: width, 6 * 3072: 6 * width, 14336: hidden, 96: 52, 4 * 48: 4 * 16}
+    expected = {}
+    for name, shape in json.loads((GOLDEN / "wan_5b_state.json").read_text()).items():
+        for block in range(40 if "*" in name else 1):
+            expected[name.replace("*", str(block))] = [wider.get(size, size) for size in shape]
+    image = "condition_embedder.image_embedder"
+    expected |= {f"{image}.norm1.{kind}": [1280] for kind in ("weight", "bias")}
+    expected |= {f"{image}.norm2.{kind}": [width] for kind in ("weight", "bias")}
+    expected |= {f"{image}.ff.net.0.proj.weight": [1280, 1280], f"{image}.ff.net.0.proj.bias": [1280]}
+    expected |= {f"{image}.ff.net.2.weight": [width, 1280], f"{image}.ff.net.2.bias": [width]}
+    for block in range(40):
+        for layer in ("add_k_proj", "add_v_proj"):
+            expected[f"blocks.{block}.attn2.{layer}.weight"] = [width, width]
+            expected[f"blocks.{block}.attn2.{layer}.bias"] = [width]
+        expected[f"blocks.{block}.attn2.norm_added_k.weight"] = [width]
+    assert {name: list(tensor.shape) for name, tensor in transformer.state_dict().items()} == expected
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_widening_leaves_the_output_unchanged(family, model, base):
     ours = model[family]
@@ -86,6 +117,10 @@ def test_widening_leaves_the_output_unchanged(family, model, base):
             timesteps = torch.tensor([[0.0, 500, 500], [0, 37, 37]])
             given = ours.predict(ours.transformer, noisy, told, timesteps)
             expected = stock(noisy, wan.token_timesteps(timesteps, noisy, (1, 2, 2)), told.text).sample
+        elif family == "wan-i2v":
+            timesteps = torch.tensor([500, 37])
+            given = ours.predict(ours.transformer, noisy, told, timesteps)
+            expected = stock(torch.cat([noisy, told.first_frame], dim=1), timesteps, told.text, told.image).sample
         else:
             timesteps = torch.tensor([500, 37])
             given = ours.predict(ours.transformer, noisy, told, timesteps)
@@ -99,8 +134,7 @@ def test_widening_leaves_the_output_unchanged(family, model, base):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_trajectory_and_the_id_reach_the_output_once_their_weights_are_trained(family, base):
-    config = ModelConfig(family=family, base=str(base[family]), text_length=16, frozen_weights="float32")
-    ours = load_model(config, Path("unused"))
+    ours = load_model(model_config(family, base), Path("unused"))
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
         for parameter in ours.transformer.parameters():
@@ -109,8 +143,8 @@ def test_the_trajectory_and_the_id_reach_the_output_once_their_weights_are_train
         told = conditions(ours, noisy.shape[1:])
         timesteps = torch.tensor([500.0, 20.0])
         outputs = [ours.predict(ours.transformer, noisy, told, timesteps)]
-        for name in ("trajectory", "identity", "text"):
-            changed = Conditions(**{**vars(told), name: getattr(told, name) + 1})
+        for name in ("trajectory", "identity", "text", *(["first_frame", "image"] if family == "wan-i2v" else [])):
+            changed = Conditions(**{**vars(told), name: getattr(told, name).roll(1, dims=-1)})
             outputs.append(ours.predict(ours.transformer, noisy, changed, timesteps))
     assert all(output.shape == noisy.shape for output in outputs)
     assert all((output - outputs[0]).abs().max() > 1e-4 for output in outputs[1:])
@@ -123,9 +157,7 @@ def test_published_layout_loads_for_stage_2(family, model, base, tmp_path):
     model[family].transformer.save_pretrained(published)
     config = json.loads((published / "config.json").read_text())
     (published / "config.json").write_text(json.dumps(config | PUBLISHED_EXTRAS[family]))
-    again = load_model(
-        ModelConfig(family=family, base=str(base[family]), transformer=str(published), text_length=16), tmp_path
-    )
+    again = load_model(model_config(family, base, transformer=str(published)), tmp_path)
     assert not any(again.transformer.state_dict()[name].ne(tensor).any() for name, tensor in state_of(model[family]))
 
 
@@ -135,7 +167,7 @@ def state_of(model):
 
 def test_a_checkpoint_is_found_by_its_folder_and_what_is_missing_is_said(base, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    config = ModelConfig(family="wan", base=str(base["wan"]), transformer=str(tmp_path), text_length=16)
+    config = model_config("wan", base, transformer=str(tmp_path))
     with pytest.raises(UsageError, match=r"no transformer there; expected config.json"):
         load_model(config, tmp_path)
     checkpoint = tmp_path / "step-00000010"
@@ -151,9 +183,12 @@ def test_text_is_what_the_stock_pipeline_encodes(family, model):
     captions = ["A thing  comes in from the left", ""]
     ours = model[family].encode_text(captions)
     with torch.no_grad():
-        stock = tiny_pipeline(family).encode_prompt(captions, do_classifier_free_guidance=False, max_sequence_length=16)
+        length = TEXT_LENGTH[family]
+        stock = tiny_pipeline(family).encode_prompt(
+            captions, do_classifier_free_guidance=False, max_sequence_length=length
+        )
     torch.testing.assert_close(ours, stock[0], rtol=0, atol=0)
-    if family == "wan":
+    if family != "cogvideox":
         assert not ours[0, 8:].any()  # seven words and the end are encoded, padding is zero
 
 
@@ -166,6 +201,24 @@ def test_a_real_clip_has_latents_of_unit_order(family, model, scene):
     assert 0.3 < latents.std() < 3
     assert model[family].decode_latents(latents).shape == pixels.shape
     np.testing.assert_allclose(to_model_range(frames).numpy(), to_model_range(frames.numpy()))
+
+
+def test_wan_i2v_is_told_the_first_frame_as_the_stock_pipeline_tells_it(model, base, scene):
+    picture = scene("enters_left", frames=48).frames[0, :64, :96].copy()
+    pipeline = WanImageToVideoPipeline.from_pretrained(base["wan-i2v"])
+    pixels = pipeline.video_processor.preprocess(Image.fromarray(picture), height=64, width=96)
+    _, stock = pipeline.prepare_latents(pixels, 1, 16, 64, 96, 9, torch.float32, torch.device("cpu"))
+    pictures = torch.from_numpy(picture)[None]
+    ours = model["wan-i2v"].encode_first_frame(picture_pixels(pictures), 9)
+    torch.testing.assert_close(ours, stock, rtol=0, atol=1e-5)
+    with torch.no_grad():
+        stock_image = pipeline.encode_image(Image.fromarray(picture))
+    torch.testing.assert_close(model["wan-i2v"].encode_image(pictures), stock_image, rtol=0, atol=1e-5)
+
+
+def test_wan_i2v_takes_the_text_length_that_the_stock_transformer_assumes(base):
+    with pytest.raises(UsageError, match="text_length=16: Wan I2V takes 512"):
+        load_model(model_config("wan-i2v", base).model_copy(update={"text_length": 16}), Path("unused"))
 
 
 def embedding(**changes):

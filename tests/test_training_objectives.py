@@ -1,5 +1,7 @@
 """Objectives: what is noised, what is told, what counts. A stand-in for the transformer records its input."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from diffusers import CogVideoXDPMScheduler
@@ -23,8 +25,8 @@ SHAPE = (48, 3, 4, 6)
 class Recorder:
     """A model whose prediction is a constant, and which remembers what it was asked."""
 
-    def __init__(self, prediction=0.0):
-        self.prediction = prediction
+    def __init__(self, prediction=0.0, first_frame_as="frame"):
+        self.prediction, self.first_frame_as = prediction, first_frame_as
 
     def predict(self, transformer, noisy, conditions, timesteps):
         self.noisy, self.conditions, self.timesteps = noisy, conditions, timesteps
@@ -67,6 +69,22 @@ def test_flow_matching_by_hand():
     expected = torch.stack([torch.zeros(2), *[1000 * sigma.flatten()] * 2], dim=1)
     torch.testing.assert_close(recorder.timesteps, expected)
     torch.testing.assert_close(loss, (noise - batch.video)[:, :, 1:].square().mean(dim=(1, 2, 3, 4)))
+
+
+def test_flow_matching_with_channels_for_the_first_frame():
+    recorder, batch = Recorder(first_frame_as="video"), latents(keep=(True, False))
+    told = replace(batch.conditions, first_frame=torch.ones(2, 52, *SHAPE[1:]), image=torch.ones(2, 5, 8))
+    batch = replace(batch, conditions=told)
+    loss = build_objective("wan-i2v", ObjectiveConfig(shift=3.0))(recorder, torch.nn.Identity(), batch, randomness())
+    index, noise = drawn()
+    linear = (index + 1) / 1000
+    sigma = 3 * linear / (1 + 2 * linear)
+    torch.testing.assert_close(recorder.timesteps, 1000 * sigma)
+    sigma = sigma.view(-1, 1, 1, 1, 1)
+    torch.testing.assert_close(recorder.noisy, (1 - sigma) * batch.video + sigma * noise)
+    for seen in (recorder.conditions.first_frame, recorder.conditions.image):
+        assert seen[0].min() == 1 and not seen[1].any()
+    torch.testing.assert_close(loss, (noise - batch.video).square().mean(dim=(1, 2, 3, 4)))
 
 
 def test_flow_matching_as_released():

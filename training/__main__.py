@@ -10,7 +10,7 @@ from curation.contract.command_line import SetOption, VerboseOption, command_app
 app = command_app("training", "Train video models whose objects enter and leave the frame, from curated manifests.")
 
 
-ModelOption = Annotated[str, typer.Option(help="wan2.2-5b, cogvideox-5b, tiny-wan or tiny-cogvideox.")]
+ModelOption = Annotated[str, typer.Option(help="wan2.2-5b, cogvideox-5b, wan2.1-14b, tiny-wan or tiny-cogvideox.")]
 StageOption = Annotated[str, typer.Option(help="motion (trajectories) or inout (region box and ID reference).")]
 ManifestOption = Annotated[
     list[str] | None, typer.Option(metavar="RUN", help="Run folder of curation, a path or URI. Repeatable.")

@@ -5,23 +5,27 @@ defaults < recipe < config file < --set.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import yaml
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from curation.contract.config import Config, parse_config
 from curation.contract.config_layers import merge, parse_override, read_yaml
 from curation.contract.errors import UsageError
 from curation.engine.config import EngineConfig
 from training.data.config import DataConfig
-from training.models.config import ModelConfig
+from training.models.config import Family, ModelConfig
 from training.objectives.config import ObjectiveConfig
 
 Stage = Literal["motion", "inout"]
-MODELS = ("wan2.2-5b", "cogvideox-5b", "tiny-wan", "tiny-cogvideox")
+MODELS = ("wan2.2-5b", "cogvideox-5b", "wan2.1-14b", "tiny-wan", "tiny-cogvideox")
 STAGES: tuple[Stage, ...] = ("motion", "inout")
 _RECIPES = Path(__file__).parent / "configs"
+
+# Of canvas sides, px: a latent cell times the transformer's patch; and of frames after the first. CogVideoX's VAE
+# encodes 4N+1 frames, but decodes an even number of latent frames into too many.
+_MULTIPLES: dict[Family, tuple[int, int]] = {"wan": (32, 4), "wan-i2v": (16, 4), "cogvideox": (16, 8)}
 
 
 class OptimizerConfig(Config):
@@ -101,6 +105,19 @@ class TrainingConfig(Config):
     engine: EngineConfig = Field(
         default=EngineConfig(), description="how `precompute` is spread; nothing in it changes a value"
     )
+
+    @model_validator(mode="after")
+    def _videos_fit_the_model(self) -> Self:
+        side, step = _MULTIPLES[self.model.family]
+        for size in self.data.sizes:
+            if size[0] % side or size[1] % side:
+                raise ValueError(f"data.sizes: canvas sides of {self.model.family} are multiples of {side}, got {size}")
+        for count in self.data.frames:
+            if count % step != 1:
+                low = (count - 1) // step * step + 1
+                remedy = f"take {low} or {low + step}"
+                raise ValueError(f"data.frames: {self.model.family} decodes {step}N+1 frames, got {count}; {remedy}")
+        return self
 
 
 def load_config(

@@ -39,11 +39,14 @@ def encode_batch(
 
     video = _video(model, batch, randomness, device)
     trajectory = _encode(model, video_pixels(trajectory_video(batch, device)), randomness)
-    first_frame = _encode_picture(model, batch["first_frame"].to(device), randomness)
+    pictures = batch["first_frame"].to(device)
+    pixels = _noised(model, picture_pixels(pictures), randomness)
+    first_frame = model.encode_first_frame(pixels, int(batch["frames"][0]), _draw(model, pixels, randomness))
+    image = model.encode_image(pictures)
     identity = _identity(model, batch, no_identity, randomness, device) if with_identity else None
     return TrainingLatents(
         video=video,
-        conditions=Conditions(_text(model, batch, no_text, device), first_frame, trajectory, identity),
+        conditions=Conditions(_text(model, batch, no_text, device), first_frame, trajectory, identity, image),
         region=region_share(batch["region_box"].to(device), video.shape[3], video.shape[4], model.spatial_scale),
         keep_first_frame=keep_first_frame,
     )
@@ -93,7 +96,8 @@ def _identity(
     """Latents [B, C, 1, h, w]; of a black picture where it is dropped."""
     dropped = dropped.view(-1, 1, 1, 1)
     if "identity_latents" not in batch:
-        return _encode_picture(model, batch["identity"].to(device) * ~dropped, randomness)
+        pixels = picture_pixels(batch["identity"].to(device) * ~dropped)
+        return _encode(model, _noised(model, pixels, randomness), randomness)
     latents = batch["identity_latents"].to(device)
     if not dropped.any():
         return latents
@@ -101,15 +105,18 @@ def _identity(
     return torch.where(dropped[..., None], black, latents)
 
 
-def _encode_picture(model: VideoModel, pictures: torch.Tensor, randomness: StepRandomness) -> torch.Tensor:
-    """Latents [B, C, 1, h, w] of uint8 [B, H, W, 3]; the pixels get noise where the recipe does."""
-    pixels = picture_pixels(pictures)
-    if model.noises_conditions:  # sigma is exp(N(-3, .5)), for pixels in -1..1
-        sigma = torch.exp(randomness.normal() * 0.5 - 3.0).view(-1, 1, 1, 1, 1)
-        pixels = pixels + sigma * randomness.normal(*pixels.shape[1:])
-    return _encode(model, pixels, randomness)
+def _noised(model: VideoModel, pixels: torch.Tensor, randomness: StepRandomness) -> torch.Tensor:
+    """Pixels of a condition, with noise where the recipe adds it."""
+    if not model.noises_conditions:
+        return pixels
+    sigma = torch.exp(randomness.normal() * 0.5 - 3.0).view(-1, 1, 1, 1, 1)  # exp(N(-3, .5)), for pixels in -1..1
+    return pixels + sigma * randomness.normal(*pixels.shape[1:])
 
 
 def _encode(model: VideoModel, pixels: torch.Tensor, randomness: StepRandomness) -> torch.Tensor:
-    noise = randomness.normal(*model.latent_shape(*pixels.shape[2:])) if model.samples_posterior else None
-    return model.encode_pixels(pixels, noise)
+    return model.encode_pixels(pixels, _draw(model, pixels, randomness))
+
+
+def _draw(model: VideoModel, pixels: torch.Tensor, randomness: StepRandomness) -> torch.Tensor | None:
+    """Noise for the posterior of these pixels' latents, where the recipe takes no mode."""
+    return randomness.normal(*model.latent_shape(*pixels.shape[2:])) if model.samples_posterior else None

@@ -3,12 +3,13 @@
 import json
 import logging
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import ProjectConfiguration
+from accelerate.utils import InitProcessGroupKwargs, ProjectConfiguration
 from torch import nn
 from torch.distributed.tensor import DTensor
 
@@ -37,6 +38,10 @@ logger = logging.getLogger(__name__)
 
 MakeFeeder = Callable[[DataConfig, Share], Feeder]
 
+# Processes wait for the main one while it writes a checkpoint, of 14B and its mean 131 GB; torch gives up after 10
+# minutes.
+_PATIENCE = timedelta(hours=2)
+
 
 class PreemptedError(CurationError):
     """A signal asked for a stop; a checkpoint is written, and the same command goes on from it."""
@@ -64,6 +69,7 @@ def train(config: TrainingConfig, make_feeder: MakeFeeder, output: Path) -> None
         gradient_accumulation_steps=loop.accumulation,
         log_with=list(loop.trackers) or None,
         project_config=ProjectConfiguration(project_dir=str(output), logging_dir=str(output / "logs")),
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
     )
     checkpoints = Checkpoints(output, config.checkpoints, accelerator)
     newest = checkpoints.newest()
@@ -158,8 +164,8 @@ def _load(config: TrainingConfig, newest: Path | None, output: Path, accelerator
         add_lora(model, config.lora, config.model.transformer)
         if newest is not None:
             load_lora(model, newest / TRANSFORMER)
-    model.vae.to(accelerator.device)
-    model.text_encoder.to(accelerator.device)
+    for part in model.frozen_parts():
+        part.to(accelerator.device)
     if config.loop.gradient_checkpointing:
         model.transformer.enable_gradient_checkpointing()
     if config.loop.compile:

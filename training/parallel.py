@@ -7,7 +7,7 @@ are parts that add up. DDP and FSDP2 take the mean over all processes, so the lo
 import torch
 from accelerate import Accelerator
 from torch import nn
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
 from curation.contract.errors import UsageError
@@ -55,11 +55,19 @@ def distribute(model: VideoModel, config: ParallelConfig, accelerator: Accelerat
             "set model.weights=float32"
         )
     mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
-    computed = torch.bfloat16 if accelerator.mixed_precision == "bf16" else None
+    return shard(model, mesh, accelerator.mixed_precision == "bf16", config.reshard_after_forward)
+
+
+def shard(model: VideoModel, mesh: DeviceMesh, bf16: bool, reshard_after_forward: bool) -> nn.Module:
+    """Leave each process its part of the transformer's parameters, in place; whole blocks exist while they compute.
+
+    Blocks go from the CPU to the mesh's device one by one, so that it never holds more than one of them whole: a 14B
+    transformer in float32, 66 GB, has no room on a GPU beside the frozen models.
+    """
     # Inputs are cast by autocast, layer by layer: timesteps up to 1000 do not fit into bfloat16.
-    policy = MixedPrecisionPolicy(param_dtype=computed, reduce_dtype=torch.float32, cast_forward_inputs=False)
-    if accelerator.device.type != "cpu":
-        transformer.to(accelerator.device)
+    policy = MixedPrecisionPolicy(
+        param_dtype=torch.bfloat16 if bf16 else None, reduce_dtype=torch.float32, cast_forward_inputs=False
+    )
     for block in model.blocks:
-        fully_shard(block, mesh=mesh, mp_policy=policy, reshard_after_forward=config.reshard_after_forward)
-    return fully_shard(transformer, mesh=mesh, mp_policy=policy)
+        fully_shard(block, mesh=mesh, mp_policy=policy, reshard_after_forward=reshard_after_forward)
+    return fully_shard(model.transformer, mesh=mesh, mp_policy=policy)

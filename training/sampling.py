@@ -30,9 +30,7 @@ def denoise(
     Args:
         guidance_scale: 1 for none; then the model is called once a step.
     """
-    if family == "wan":
-        scheduler = FlowMatchEulerDiscreteScheduler(shift=objective.shift)
-    else:
+    if family == "cogvideox":
         scheduler = CogVideoXDDIMScheduler(
             prediction_type="v_prediction",
             rescale_betas_zero_snr=True,
@@ -40,26 +38,28 @@ def denoise(
             timestep_spacing="trailing",
             clip_sample=False,
         )
+    else:
+        scheduler = FlowMatchEulerDiscreteScheduler(shift=objective.shift)
     step: Any = scheduler.step
     scheduler.set_timesteps(num_inference_steps, device=noise.device)
     empty = replace(conditions, text=model.encode_text([""] * len(noise)))
     latents = noise
     for timestep in torch.as_tensor(scheduler.timesteps):
-        given, told = _given(family, latents, conditions, timestep)
+        given, told = _given(model, latents, conditions, timestep)
         prediction = model.predict(transformer, given, conditions, told).float()
         if guidance_scale > 1:
             unguided = model.predict(transformer, given, empty, told).float()
             prediction = unguided + guidance_scale * (prediction - unguided)
         latents = step(prediction, timestep, latents, return_dict=False)[0]
-    return _given(family, latents, conditions, torch.zeros(()))[0]
+    return _given(model, latents, conditions, torch.zeros(()))[0]
 
 
 def _given(
-    family: Family, latents: torch.Tensor, conditions: Conditions, timestep: torch.Tensor
+    model: VideoModel, latents: torch.Tensor, conditions: Conditions, timestep: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the model is shown: Wan has the clean first frame in place, at timestep 0."""
+    """What the model is shown: Wan TI2V has the clean first frame in place, at timestep 0."""
     told = timestep.to(latents.device).expand(len(latents))
-    if family == "cogvideox":
+    if model.first_frame_as != "frame":
         return latents, told
     by_frame = told.float()[:, None].repeat(1, latents.shape[2])
     by_frame[:, 0] = 0

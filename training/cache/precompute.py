@@ -18,8 +18,6 @@ from training.cache.settings import cache_settings, claim_cache, settings_finger
 from training.cache.worker import PrecomputeSpec
 from training.config import TrainingConfig
 from training.data.index import SampleIndex
-from training.models.cogvideox import CogVideoX
-from training.models.wan import Wan
 
 logger = logging.getLogger(__name__)
 
@@ -46,8 +44,7 @@ def precompute(config: TrainingConfig, output: str) -> int:
     if swept:
         logger.info("removed %d files that an interrupted precompute left uncommitted", swept)
 
-    noises_conditions = (Wan if config.model.family == "wan" else CogVideoX).noises_conditions
-    with_identity = config.data.stage == "inout" and not noises_conditions
+    with_identity = config.data.stage == "inout" and config.model.family != "cogvideox"
     wanted = {_item_id(index, row, with_identity): row for row in range(len(index))}
     done = _done(ledger)
     pending = [

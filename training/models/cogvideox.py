@@ -15,6 +15,7 @@ from training.models.config import ModelConfig
 from training.models.identity_positions import place_identity_first, rotary_embedding
 from training.models.parts import load_transformer, load_vae
 from training.models.posterior import draw_latents
+from training.models.protocol import FirstFrameAs
 from training.models.text import encode_unmasked
 from training.models.weights import fetch
 from training.models.widening import widen_input
@@ -60,12 +61,15 @@ class CogVideoX:
         return 2 ** (len(self.vae.config.block_out_channels) - 1)
 
     @property
-    def canvas_multiple(self) -> int:
-        return self.spatial_scale * self.transformer.config.patch_size
-
-    @property
     def blocks(self) -> nn.ModuleList:
         return self.transformer.transformer_blocks
+
+    @property
+    def first_frame_as(self) -> FirstFrameAs:
+        return "channels"
+
+    def frozen_parts(self) -> tuple[nn.Module, ...]:
+        return self.vae, self.text_encoder
 
     def encode_text(self, captions: list[str]) -> torch.Tensor:
         return encode_unmasked(self.tokenizer, self.text_encoder, captions, self.text_length)
@@ -79,6 +83,12 @@ class CogVideoX:
     def encode_pixels(self, pixels: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
         mean, deviation = self.encode_posterior(pixels)
         return draw_latents(mean, deviation, noise)
+
+    def encode_first_frame(self, pixels: torch.Tensor, frames: int, noise: torch.Tensor | None = None) -> torch.Tensor:
+        return self.encode_pixels(pixels, noise)
+
+    def encode_image(self, pictures: torch.Tensor) -> torch.Tensor | None:
+        return None
 
     def latent_shape(self, frames: int, height: int, width: int) -> tuple[int, int, int, int]:
         scale = self.spatial_scale

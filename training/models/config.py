@@ -6,7 +6,7 @@ from pydantic import Field
 
 from curation.contract.config import Config
 
-Family = Literal["wan", "cogvideox"]
+Family = Literal["wan", "wan-i2v", "cogvideox"]
 TINY = "tiny"
 
 

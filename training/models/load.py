@@ -1,15 +1,22 @@
 """A video model by its config."""
 
+from collections.abc import Callable
 from pathlib import Path
 
-from training.models import cogvideox, wan
-from training.models.config import TINY, ModelConfig
+from training.models import cogvideox, wan, wan_i2v
+from training.models.config import TINY, Family, ModelConfig
 from training.models.protocol import VideoModel
 from training.models.tiny import save_tiny
 
+_LOAD: dict[Family, Callable[[ModelConfig, bool], VideoModel]] = {
+    "wan": wan.load,
+    "wan-i2v": wan_i2v.load,
+    "cogvideox": cogvideox.load,
+}
+
 
 def load_model(config: ModelConfig, scratch: Path, with_transformer: bool = True) -> VideoModel:
-    """Tokenizer, text encoder and VAE frozen, transformer ready to train, all on the CPU.
+    """Text encoder and VAE frozen, transformer ready to train, all on the CPU.
 
     Args:
         scratch: folder in which the tiny model is built, if that is the base.
@@ -21,10 +28,9 @@ def load_model(config: ModelConfig, scratch: Path, with_transformer: bool = True
     """
     if config.base == TINY:
         config = config.model_copy(update={"base": str(save_tiny(config.family, scratch))})
-    load = wan.load if config.family == "wan" else cogvideox.load
-    model = load(config, with_transformer)
-    model.vae.requires_grad_(False)
-    model.text_encoder.requires_grad_(False)
+    model = _LOAD[config.family](config, with_transformer)
+    for part in model.frozen_parts():
+        part.requires_grad_(False)
     if with_transformer:
         model.transformer.train()
     return model

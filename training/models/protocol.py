@@ -1,11 +1,13 @@
 """What training and inference ask of a video model, whatever its family."""
 
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import nn
 
 from training.models.conditions import Conditions
+
+FirstFrameAs = Literal["frame", "channels", "video"]
 
 
 class VideoModel(Protocol):
@@ -13,9 +15,10 @@ class VideoModel(Protocol):
 
     Attributes:
         spatial_scale: px per latent cell.
-        canvas_multiple: canvas sides are multiples of it, px.
         samples_posterior: training draws latents from the VAE's posterior; else they are its mode.
         noises_conditions: first frame and ID reference get noise before they are encoded in training.
+        first_frame_as: how the model is told the first frame: as the clean first latent frame, which is no target then;
+            on channels of its own in the first latent frame; or there as a whole video, grey after it.
         blocks: the transformer's list of blocks, the units of sharding.
         lora_targets: names of the layers that LoRA adapts.
     """
@@ -28,15 +31,19 @@ class VideoModel(Protocol):
     @property
     def spatial_scale(self) -> int: ...
     @property
-    def canvas_multiple(self) -> int: ...
-    @property
     def samples_posterior(self) -> bool: ...
     @property
     def noises_conditions(self) -> bool: ...
     @property
+    def first_frame_as(self) -> FirstFrameAs: ...
+    @property
     def blocks(self) -> nn.ModuleList: ...
     @property
     def lora_targets(self) -> tuple[str, ...]: ...
+
+    def frozen_parts(self) -> tuple[nn.Module, ...]:
+        """All networks but the transformer."""
+        ...
 
     def encode_text(self, captions: list[str]) -> torch.Tensor:
         """[B, text length, D], as the stock pipeline encodes prompts."""
@@ -56,6 +63,14 @@ class VideoModel(Protocol):
         Args:
             noise: standard normal, shaped like the result: a draw from the posterior; None for its mode.
         """
+        ...
+
+    def encode_first_frame(self, pixels: torch.Tensor, frames: int, noise: torch.Tensor | None = None) -> torch.Tensor:
+        """`Conditions.first_frame` of pixels [B, 3, 1, H, W] in -1..1, for videos of `frames` frames."""
+        ...
+
+    def encode_image(self, pictures: torch.Tensor) -> torch.Tensor | None:
+        """`Conditions.image` of first frames, uint8 [B, H, W, 3]."""
         ...
 
     def latent_shape(self, frames: int, height: int, width: int) -> tuple[int, int, int, int]:

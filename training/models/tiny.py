@@ -16,7 +16,16 @@ from diffusers.schedulers.scheduling_ddim_cogvideox import CogVideoXDDIMSchedule
 from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import nn
-from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel, UMT5Config, UMT5EncoderModel
+from transformers import (
+    CLIPImageProcessor,
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5EncoderModel,
+    UMT5Config,
+    UMT5EncoderModel,
+)
 
 from training.models.config import Family
 
@@ -26,7 +35,7 @@ _WORDS = "a an the object thing comes in goes out from to left right top bottom"
 
 def tiny_pipeline(family: Family, seed: int = 0) -> DiffusionPipeline:
     """The stock pipeline of that family with random weights; the same seed gives the same weights."""
-    build: dict[Family, Callable[[], DiffusionPipeline]] = {"wan": _wan, "cogvideox": _cogvideox}
+    build: dict[Family, Callable[[], DiffusionPipeline]] = {"wan": _wan, "wan-i2v": _wan_i2v, "cogvideox": _cogvideox}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         pipeline = build[family]()
@@ -72,17 +81,62 @@ def _wan() -> DiffusionPipeline:
         scale_factor_spatial=16,
         scale_factor_temporal=4,
     )
-    text = UMT5Config(d_model=TEXT_DIM, d_kv=8, d_ff=64, num_layers=2, num_heads=4, vocab_size=_tokenizer().vocab_size)
     return WanImageToVideoPipeline(
         tokenizer=_tokenizer(),
-        text_encoder=UMT5EncoderModel(text),
+        text_encoder=_wan_text_encoder(),
         vae=vae,
-        scheduler=UniPCMultistepScheduler(  # pyright: ignore[reportArgumentType]: as the base model has it
-            prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=5.0
-        ),
+        scheduler=_flow_scheduler(shift=5.0),  # pyright: ignore[reportArgumentType]: as the base model has it
         transformer=transformer,
         expand_timesteps=True,
     )
+
+
+def _wan_i2v() -> DiffusionPipeline:
+    transformer = WanTransformer3DModel(
+        patch_size=(1, 2, 2),
+        num_attention_heads=2,
+        attention_head_dim=24,
+        in_channels=36,
+        out_channels=16,
+        text_dim=TEXT_DIM,
+        freq_dim=32,
+        ffn_dim=64,
+        num_layers=2,
+        image_dim=32,
+        added_kv_proj_dim=48,
+        rope_max_seq_len=64,
+    )
+    vae = AutoencoderKLWan(
+        base_dim=8,
+        z_dim=16,
+        dim_mult=[1, 2, 4, 4],
+        num_res_blocks=1,
+        temperal_downsample=[False, True, True],
+        latents_mean=[0.0] * 16,
+        latents_std=[0.2] * 16,
+    )
+    image = CLIPVisionConfig(
+        hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, image_size=28, patch_size=14
+    )
+    side = {"height": 28, "width": 28}
+    return WanImageToVideoPipeline(
+        tokenizer=_tokenizer(),
+        text_encoder=_wan_text_encoder(),
+        vae=vae,
+        scheduler=_flow_scheduler(shift=3.0),  # pyright: ignore[reportArgumentType]: as the base model has it
+        transformer=transformer,
+        image_encoder=CLIPVisionModel(image),
+        image_processor=CLIPImageProcessor(size={"shortest_edge": 28}, crop_size=side),
+    )
+
+
+def _wan_text_encoder() -> UMT5EncoderModel:
+    size = _tokenizer().vocab_size
+    return UMT5EncoderModel(UMT5Config(d_model=TEXT_DIM, d_kv=8, d_ff=64, num_layers=2, num_heads=4, vocab_size=size))
+
+
+def _flow_scheduler(shift: float) -> UniPCMultistepScheduler:
+    return UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift)
 
 
 def _cogvideox() -> DiffusionPipeline:

@@ -14,6 +14,7 @@ from training.models.conditions import Conditions
 from training.models.config import ModelConfig
 from training.models.parts import load_transformer, load_vae
 from training.models.posterior import draw_latents
+from training.models.protocol import FirstFrameAs
 from training.models.text import encode_masked
 from training.models.weights import fetch
 from training.models.widening import widen_input
@@ -55,12 +56,15 @@ class Wan:
         return self.vae.config.scale_factor_spatial
 
     @property
-    def canvas_multiple(self) -> int:
-        return self.spatial_scale * self.transformer.config.patch_size[1]
-
-    @property
     def blocks(self) -> nn.ModuleList:
         return self.transformer.blocks
+
+    @property
+    def first_frame_as(self) -> FirstFrameAs:
+        return "frame"
+
+    def frozen_parts(self) -> tuple[nn.Module, ...]:
+        return self.vae, self.text_encoder
 
     def encode_text(self, captions: list[str]) -> torch.Tensor:
         return encode_masked(self.tokenizer, self.text_encoder, captions, self.text_length)
@@ -75,6 +79,12 @@ class Wan:
     def encode_pixels(self, pixels: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
         mean, deviation = self.encode_posterior(pixels)
         return draw_latents(mean, deviation, noise)
+
+    def encode_first_frame(self, pixels: torch.Tensor, frames: int, noise: torch.Tensor | None = None) -> torch.Tensor:
+        return self.encode_pixels(pixels, noise)
+
+    def encode_image(self, pictures: torch.Tensor) -> torch.Tensor | None:
+        return None
 
     def latent_shape(self, frames: int, height: int, width: int) -> tuple[int, int, int, int]:
         scale = self.vae.config

@@ -8,5 +8,5 @@ from training.objectives.v_prediction import VPrediction
 
 
 def build_objective(family: Family, config: ObjectiveConfig) -> Objective:
-    """Flow matching for Wan, v-prediction for CogVideoX."""
-    return FlowMatching(config) if family == "wan" else VPrediction(config)
+    """v-prediction for CogVideoX, flow matching for Wan."""
+    return VPrediction(config) if family == "cogvideox" else FlowMatching(config)

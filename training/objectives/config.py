@@ -24,7 +24,10 @@ class DropoutConfig(Config):
 
 
 class ObjectiveConfig(Config):
-    """Wan: flow matching. CogVideoX: v-prediction; the switches named legacy and `shift` are Wan's alone."""
+    """Wan: flow matching. CogVideoX: v-prediction.
+
+    `shift` is Wan's alone; legacy ones and `full_field_first_frame` are Wan TI2V's, whose first latent frame is given.
+    """
 
     shift: float = Field(default=5.0, gt=0, description="flow matching: sigma = shift s / (1 + (shift - 1) s)")
     timesteps: TimestepConfig = TimestepConfig()

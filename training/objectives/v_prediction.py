@@ -3,14 +3,13 @@
 The release weights the error of the latent by 1 / (1 - alpha-bar); that is the plain squared error of v.
 """
 
-from dataclasses import replace
 from typing import cast
 
 import torch
 from diffusers.schedulers.scheduling_ddim_cogvideox import CogVideoXDDIMScheduler
 from torch import nn
 
-from training.models.conditions import TrainingLatents
+from training.models.conditions import TrainingLatents, without_first_frame
 from training.models.protocol import VideoModel
 from training.objectives.config import ObjectiveConfig
 from training.objectives.region_loss import region_loss
@@ -41,8 +40,7 @@ class VPrediction:
         noisy = self._scheduler.add_noise(video, noise, timesteps)
         target = self._scheduler.get_velocity(video, noise, timesteps)
 
-        keep = latents.keep_first_frame.view(-1, 1, 1, 1, 1)
-        conditions = replace(latents.conditions, first_frame=latents.conditions.first_frame * keep)
+        conditions = without_first_frame(latents.conditions, ~latents.keep_first_frame)
         prediction = model.predict(transformer, noisy, conditions, timesteps)
         counted = torch.ones(video.shape[0], video.shape[2], dtype=torch.bool, device=video.device)
         return region_loss(prediction, target, latents.region, self.config.outside_weight, counted)

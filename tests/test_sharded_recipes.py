@@ -1,0 +1,120 @@
+"""Wan 14B: shards of its real shapes, and its recipe from clips to stock diffusers on a narrow transformer."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed
+from diffusers import WanImageToVideoPipeline, WanTransformer3DModel
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
+from torch.testing._internal.distributed.fake_pg import FakeStore
+
+from training.config import load_config
+from training.metrics import read_metrics
+from training.models.tiny import tiny_pipeline
+from training.models.wan_i2v import CONFIG_14B, WanI2V
+from training.parallel import shard
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+ROOT = Path(__file__).resolve().parents[1]
+NARROW = {
+    "in_channels": 36,
+    "num_attention_heads": 2,
+    "attention_head_dim": 12,
+    "ffn_dim": 32,
+    "text_dim": 32,
+    "freq_dim": 32,
+    "image_dim": 32,
+    "added_kv_proj_dim": 24,
+}
+SMALL = ("data.sizes=[[32,64]]", "data.frames=[5]", "loop.trackers=[]", "loop.workers=0", "optimizer.warmup_steps=4")
+CHECKED = ("validation.every=2", "validation.split=train", "validation.num_inference_steps=1", "validation.draws=1")
+
+
+@pytest.fixture
+def eight_processes():
+    """As process 0 of eight, without the others."""
+    torch.distributed.init_process_group("fake", store=FakeStore(), rank=0, world_size=8)
+    yield init_device_mesh("cpu", (8,))
+    torch.distributed.destroy_process_group()
+
+
+def test_each_of_eight_processes_keeps_an_eighth_of_every_14b_block(eight_processes):
+    with torch.device("meta"):
+        transformer = WanTransformer3DModel(**CONFIG_14B)
+    whole = {name: parameter.numel() for name, parameter in transformer.named_parameters()}
+    shard(WanI2V(None, None, None, transformer), eight_processes, bf16=True, reshard_after_forward=True)
+    assert all(isinstance(block, FSDPModule) for block in (transformer, *transformer.blocks))
+    assert len(transformer.blocks) == 40
+    parts = dict(transformer.named_parameters())
+    assert whole.keys() == parts.keys()
+    assert all(isinstance(part, DTensor) and part.dtype == torch.float32 for part in parts.values())
+    kept = sum(part.to_local().numel() for part in parts.values())
+    # Process 0 has all of what has fewer rows than there are processes.
+    assert kept == pytest.approx(sum(whole.values()) / 8, rel=1e-3)
+
+
+def save_base(folder, num_layers):
+    """A Wan 14B I2V base model in diffusers' layout, narrow."""
+    pipeline = tiny_pipeline("wan-i2v")
+    torch.manual_seed(0)
+    pipeline.register_modules(transformer=WanTransformer3DModel(**(CONFIG_14B | NARROW | {"num_layers": num_layers})))
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+def together(processes, arguments):
+    """Run the training command in so many processes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        group = {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    environment = os.environ | group | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "training", "run", *map(str, arguments)],
+            cwd=ROOT,
+            env=environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(processes)
+    ]
+    try:
+        said = [process.communicate(timeout=240)[0] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    assert [process.returncode for process in started] == [0] * processes, said
+
+
+@pytest.mark.parametrize("num_layers", [3, pytest.param(40, marks=pytest.mark.slow)])  # 40 are the real ones
+def test_the_14b_recipe_trains_in_shards_resumes_and_loads_into_stock_diffusers(truth_run, tmp_path, num_layers):
+    """Its own switches: bfloat16, gradient checkpointing, two accumulated batches, frozen models in bfloat16."""
+    base = save_base(tmp_path / "base", num_layers)
+    settings = [*SMALL, *CHECKED, f"model.base={base}", "model.revision=null", "ema.decay=0.5"]
+    config = load_config("wan2.1-14b", "inout", [truth_run.uri], None, [*settings, "loop.steps=4"])
+    assert config.parallel.sharding == "fsdp" and config.loop.precision == "bf16"
+    assert config.loop.gradient_checkpointing and config.loop.accumulation == 2
+    output = tmp_path / "run"
+    command = ["--manifest", truth_run.uri, "--model", "wan2.1-14b", "--stage", "inout", "--output", output]
+    together(2, [*command, *(part for value in (*settings, "loop.steps=2") for part in ("--set", value))])
+    together(2, [*command, *(part for value in (*settings, "loop.steps=4") for part in ("--set", value))])
+
+    lines = read_metrics(output / "metrics.jsonl")
+    assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4]
+    assert [line["step"] for line in lines if "validation_loss" in line] == [0, 2, 4]
+    latest = output / "checkpoints/latest"
+    stock, mean = (WanTransformer3DModel.from_pretrained(latest / name) for name in ("transformer", "transformer_ema"))
+    assert stock.config.in_channels == 52 and len(stock.blocks) == num_layers
+    assert stock.patch_embedding.weight[:, 36:].abs().max() > 0
+    assert not torch.equal(stock.patch_embedding.weight, mean.patch_embedding.weight)
+    pipeline = WanImageToVideoPipeline.from_pretrained(base, transformer=stock)
+    assert pipeline.transformer.config.image_dim == 32

@@ -5,7 +5,6 @@ take, and a pass of the transformer, at the size that the model was trained for,
 Attention counts as one kernel that keeps no scores, as on every GPU that computes in bfloat16.
 """
 
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -18,13 +17,12 @@ from diffusers.models.transformers.cogvideox_transformer_3d import CogVideoXTran
 from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 from torch import nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from transformers import T5Config, T5EncoderModel, UMT5Config, UMT5EncoderModel
 
 from inference.memory import LoadConfig
 from inference.models import Family, ModelSpec
 from training.models import cogvideox, wan
+from training.models.alive import Alive
 from training.models.identity_positions import place_identity_first, rotary_embedding
 from training.models.weights import cast_parameters
 
@@ -178,42 +176,10 @@ def _bytes(module: nn.Module) -> int:
 
 def peak_bytes(module: nn.Module, call: Callable[[], Any]) -> int:
     """The most bytes of tensors that live at the same time during a call on the meta device, besides the weights."""
-    alive = _Alive(module)
+    alive = Alive(module)
     with torch.no_grad(), _OneKernelAttention(), alive:
         call()
     return alive.most
-
-
-class _Alive(TorchDispatchMode):
-    """Adds up the storages that operators make, for as long as something holds them."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self._weights = [*module.parameters(), *module.buffers()]
-        self._known = {part.untyped_storage()._cdata for part in self._weights}
-        self._now = self.most = 0
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        made = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(made):
-            if isinstance(tensor, torch.Tensor):
-                self._count(tensor.untyped_storage())
-        return made
-
-    def _count(self, storage: torch.UntypedStorage) -> None:
-        key, size = storage._cdata, storage.nbytes()
-        if key in self._known:
-            return
-        self._known.add(key)
-        self._now += size
-        self.most = max(self.most, self._now)
-        weakref.finalize(storage, self._forget, key, size)
-
-    def _forget(self, key: int, size: int) -> None:
-        self._known.discard(key)
-        self._now -= size
 
 
 class _OneKernelAttention(TorchFunctionMode):

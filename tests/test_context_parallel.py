@@ -22,6 +22,10 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ("data.sizes=[[32,64]]", "data.frames=[5]", "loop.trackers=[]", "optimizer.warmup_steps=4", "loop.steps=3")
+TINY_14B = (
+    "model={base: tiny, revision: null, frozen_weights: float32}",
+    "loop={precision: 'no', workers: 0, accumulation: 1}",
+)
 CHECKED = ("validation.every=3", "validation.split=train", "validation.num_inference_steps=1", "validation.draws=1")
 
 
@@ -72,12 +76,19 @@ def test_the_command_writes_one_video(tmp_path):
     assert recipe_of_video(tmp_path / "out.mp4").request.seed == 0
 
 
-@pytest.mark.parametrize("sharding", ["none", pytest.param("fsdp", marks=pytest.mark.slow)])
-def test_training_has_the_same_losses_and_gradients(truth_run, tmp_path, sharding):
-    settings = (*SMALL, *CHECKED, f"parallel.sharding={sharding}")
-    run_training(load_config("tiny-wan", "inout", [truth_run.uri], None, list(settings)), tmp_path / "one")
+@pytest.mark.parametrize(
+    ("model", "sharding"),
+    [
+        ("tiny-wan", "none"),
+        pytest.param("tiny-wan", "fsdp", marks=pytest.mark.slow),
+        pytest.param("wan2.1-14b", "fsdp", marks=pytest.mark.slow),
+    ],
+)
+def test_training_has_the_same_losses_and_gradients(truth_run, tmp_path, model, sharding):
+    settings = (*SMALL, *CHECKED, *(TINY_14B if model == "wan2.1-14b" else ()), f"parallel.sharding={sharding}")
+    run_training(load_config(model, "inout", [truth_run.uri], None, list(settings)), tmp_path / "one")
     chosen = [argument for value in (*settings, "parallel.context=2") for argument in ("--set", value)]
-    command = ("--manifest", truth_run.uri, "--model", "tiny-wan", "--stage", "inout", "--output", tmp_path / "two")
+    command = ("--manifest", truth_run.uri, "--model", model, "--stage", "inout", "--output", tmp_path / "two")
     two_processes("-m", "training", "run", *command, *chosen)
     one, two = (read_metrics(tmp_path / name / "metrics.jsonl") for name in ("one", "two"))
     for measure in ("loss", "grad_norm", "validation_loss"):

@@ -16,6 +16,7 @@ from torch.distributed.tensor import DTensor
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from training.config import load_config
+from training.memory import TrainingMemory, memory_table
 from training.metrics import read_metrics
 from training.models.tiny import tiny_pipeline
 from training.models.wan_i2v import CONFIG_14B, WanI2V
@@ -59,6 +60,7 @@ def test_each_of_eight_processes_keeps_an_eighth_of_every_14b_block(eight_proces
     kept = sum(part.to_local().numel() for part in parts.values())
     # Process 0 has all of what has fewer rows than there are processes.
     assert kept == pytest.approx(sum(whole.values()) / 8, rel=1e-3)
+    assert TrainingMemory(sum(whole.values()), 0, 0).state(8, ema=True) == pytest.approx(kept * 5 * 4, rel=1e-3)
 
 
 def save_base(folder, num_layers):
@@ -118,3 +120,8 @@ def test_the_14b_recipe_trains_in_shards_resumes_and_loads_into_stock_diffusers(
     assert not torch.equal(stock.patch_embedding.weight, mean.patch_embedding.weight)
     pipeline = WanImageToVideoPipeline.from_pretrained(base, transformer=stock)
     assert pipeline.transformer.config.image_dim == 32
+
+
+@pytest.mark.slow
+def test_the_guides_table_is_what_the_shapes_give():
+    assert memory_table() in (ROOT / "docs/guides/training.md").read_text()

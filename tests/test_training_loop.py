@@ -21,11 +21,13 @@ from diffusers import (
     WanTransformer3DModel,
 )
 
-from curation.contract.errors import BackendUnavailableError, UsageError
+from curation.contract.errors import BackendUnavailableError, CurationError, UsageError
 from training.config import MODELS, STAGES, load_config
 from training.data.dataset import SampleDataset
+from training.ema import Ema
 from training.loop import PreemptedError
 from training.metrics import read_metrics
+from training.models.load import load_model
 from training.models.tiny import save_tiny
 from training.run import run_training
 from training.throughput import Throughput
@@ -307,6 +309,37 @@ def test_gradients_are_clipped_as_configured_and_accumulated(recipe, tmp_path):
     assert losses(tmp_path / "accumulated") == pytest.approx(losses(tmp_path / "batch"), rel=1e-5)
 
 
+def test_a_gradient_that_is_no_number_ends_the_run_before_it_spoils_the_weights(recipe, tmp_path):
+    config = recipe("loop.steps=9", "optimizer.learning_rate=1e30", "optimizer.warmup_steps=0", "checkpoints.every=1")
+    with pytest.raises(CurationError, match=r"step 2: the gradient is no number any more \(loss .*lower optimizer"):
+        run_training(config, tmp_path)
+    assert len(losses(tmp_path)) == 1
+
+
+def test_the_mean_of_bfloat16_weights_moves(recipe, tmp_path):
+    """By steps that bfloat16 itself would not show."""
+    config = recipe("model.weights=bfloat16", "ema.decay=0.9999")
+    transformer = load_model(config.model, tmp_path / "base").transformer
+    ema = Ema(config.ema, transformer)
+    ema.update()
+    before = {name: mean.clone() for name, mean in ema.state_dict()["mean"].items()}
+    with torch.no_grad():
+        for parameter in transformer.parameters():
+            parameter.mul_(1.01)
+    ema._mean.optimization_step = 100_000  # where the mean is slow
+    for _ in range(3):
+        ema.update()
+    after = ema.state_dict()["mean"]
+    moved = torch.stack([(after[name] - before[name]).abs().sum() for name in before])
+    assert all(mean.dtype == torch.float32 for mean in after.values())
+    assert (moved > 0).float().mean() > 0.9
+
+
+def test_a_run_without_samples_to_validate_on_says_so_before_it_loads_a_model(recipe, tmp_path):
+    with pytest.raises(UsageError, match=r"validation: no sample .*not in split val; set validation.split=train"):
+        run_training(recipe("validation.every=1", "model.base=nobody/nothing", "validation.split=val"), tmp_path)
+
+
 def test_what_does_not_fit_is_said(recipe, tmp_path):
     with pytest.raises(UsageError, match="a LoRA cannot hold those weights"):
         run_training(recipe("lora.rank=4"), tmp_path / "a")
@@ -333,7 +366,10 @@ def test_videos_that_do_not_fit_the_model_are_refused():
             "data.frames=[49,53]": "cogvideox decodes 8N.1 frames, got 53; take 49 or 57",
             "data.sizes=[[488,720]]": "multiples of 16",
         },
-        "wan2.2-5b": {"data.sizes=[[720,1280]]": r"sides of wan are multiples of 32, got \(720, 1280\)"},
+        "wan2.2-5b": {
+            "data.sizes=[[720,1280]]": r"sides of wan are multiples of 32, got \(720, 1280\)",
+            "data.frames=[1,5]": "1 leaves nothing to predict",
+        },
     }
     for model, wrong in cases.items():
         for override, said in wrong.items():

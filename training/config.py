@@ -112,6 +112,8 @@ class TrainingConfig(Config):
         for size in self.data.sizes:
             if size[0] % side or size[1] % side:
                 raise ValueError(f"data.sizes: canvas sides of {self.model.family} are multiples of {side}, got {size}")
+        if self.model.family == "wan" and 1 in self.data.frames:
+            raise ValueError("data.frames: wan is given the first frame, so that 1 leaves nothing to predict")
         for count in self.data.frames:
             if count % step != 1:
                 low = (count - 1) // step * step + 1

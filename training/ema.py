@@ -17,7 +17,8 @@ class Ema:
         named = {name: parameter for name, parameter in transformer.named_parameters() if parameter.requires_grad}
         self._names, self._parameters = list(named), list(named.values())
         self._mean = EMAModel(self._parameters, decay=config.decay)
-        self._mean.to(device=self._parameters[0].device)
+        # In float32 whatever the weights are: a ten-thousandth of a difference is nothing in bfloat16.
+        self._mean.to(device=self._parameters[0].device, dtype=torch.float32)
 
     def update(self) -> None:
         """Take in the weights after a step; early steps count more, so that the start is forgotten."""

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from accelerate.utils import InitProcessGroupKwargs, ProjectConfiguration
 from torch import nn
 from torch.distributed.tensor import DTensor
 
-from curation.contract.errors import CurationError
+from curation.contract.errors import CurationError, UsageError
 from training.checkpoint import Checkpoints, Progress
 from training.config import TrainingConfig
 from training.data.config import DataConfig
@@ -59,6 +60,7 @@ def train(config: TrainingConfig, make_feeder: MakeFeeder, output: Path) -> None
 
     Raises:
         PreemptedError: SIGTERM or SIGUSR1 came; the present step was finished and saved.
+        CurationError: the gradient is infinite or no number.
         UsageError, BackendUnavailableError: the config does not fit the data, the machine or the checkpoint.
     """
     # 1. Where this process runs, and what it goes on from.
@@ -75,6 +77,7 @@ def train(config: TrainingConfig, make_feeder: MakeFeeder, output: Path) -> None
     newest = checkpoints.newest()
     share = data_share(loop, config.parallel, accelerator)
     feeder = make_feeder(config.data, share)
+    held_out = _held_out(config, make_feeder, share) if config.validation.every else []
 
     # 2. The model: the checkpoint's weights if there is one, then spread over the processes.
     model = _load(config, newest, output, accelerator)
@@ -95,7 +98,6 @@ def train(config: TrainingConfig, make_feeder: MakeFeeder, output: Path) -> None
     accelerator.init_trackers("frame-in-out", config=_flat(config.model_dump(mode="json")))
     validation = None
     if config.validation.every:
-        held_out = _held_out(config, make_feeder, share)
         validation = Validation(config, model, objective, held_out, accelerator, output / "validation")
         if step == 0:
             _validate(validation, transformer, ema, metrics, step)
@@ -125,6 +127,11 @@ def train(config: TrainingConfig, make_feeder: MakeFeeder, output: Path) -> None
                 flops = loop.batch_size * _flops(model, latents.video) / config.parallel.context
                 throughput.count(loop.batch_size, flops)
             norm = float(_whole(accelerator.clip_grad_norm_(parameters, config.optimizer.max_grad_norm)))
+            if not math.isfinite(norm):
+                raise CurationError(
+                    f"step {step + 1}: the gradient is no number any more (loss {float(loss):.4g}); nothing of it is "
+                    "saved. Go on from the newest checkpoint with a lower optimizer.learning_rate or max_grad_norm"
+                )
             optimizer.step()
             optimizer.zero_grad()
             if ema is not None:
@@ -180,7 +187,10 @@ def _held_out(config: TrainingConfig, make_feeder: MakeFeeder, share: Share) -> 
     Without the cache: the videos show the source, and the split is another one.
     """
     data = config.data.model_copy(update={"split": config.validation.split, "cache": None})
-    batches = _endless(make_feeder(data, share))
+    try:
+        batches = _endless(make_feeder(data, share))
+    except UsageError as error:
+        raise UsageError(f"validation: {error}; set validation.split=train, or validation.every=0 for none") from None
     return [next(batches) for _ in range(config.validation.batches)]
 
 

@@ -13,11 +13,11 @@ class MetricsFile:
     """Metrics of all processes together, written by the main one."""
 
     def __init__(self, path: Path, accelerator: Accelerator, step: int) -> None:
-        """Go on after `step`: lines of later steps, which were not saved, are dropped."""
+        """Go on after `step`: lines of later steps, which were not saved, are dropped, and one that was cut off."""
         self._path, self._accelerator = path, accelerator
         if accelerator.is_main_process and path.exists():
-            lines = [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= step]
-            path.write_text("".join(f"{line}\n" for line in lines))
+            lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+            path.write_text("".join(line for line in lines if json.loads(line)["step"] <= step))
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Add a line and tell the trackers."""

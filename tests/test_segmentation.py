@@ -73,38 +73,10 @@ def test_odd_boxes_do_no_harm(scene, box):
     assert segment_identity(scene[0], box=box).shape == (300, 400)
 
 
-def test_sam2_runs_from_a_local_folder(scene, tmp_path):
-    import torch
-    from transformers import Sam2Config, Sam2ImageProcessor, Sam2Model, Sam2Processor
-
+def test_sam2_runs_from_a_local_folder(scene, tiny_model):
     from inference.segmentation.sam2 import Sam2
 
-    backbone = {
-        "model_type": "sam2_hiera_det_model",
-        "hidden_size": 16,
-        "image_size": [128, 128],
-        "blocks_per_stage": [1, 1, 2, 1],
-        "embed_dim_per_stage": [16, 32, 64, 128],
-        "num_attention_heads_per_stage": [1, 1, 2, 2],
-        "window_size_per_stage": [8, 4, 4, 4],
-        "global_attention_blocks": [3],
-    }
-    vision = {
-        "backbone_config": backbone,
-        "backbone_channel_list": [128, 64, 32, 16],
-        "backbone_feature_sizes": [[32, 32], [16, 16], [8, 8]],
-        "fpn_hidden_size": 32,
-    }
-    torch.manual_seed(0)
-    config = Sam2Config(
-        vision_config=vision,
-        prompt_encoder_config={"hidden_size": 32, "image_size": 128},
-        mask_decoder_config={"hidden_size": 32, "mlp_dim": 64, "iou_head_hidden_dim": 32, "num_attention_heads": 2},
-    )
-    Sam2Model(config).save_pretrained(tmp_path)
-    side = {"height": 128, "width": 128}
-    Sam2Processor(Sam2ImageProcessor(size=side), target_size=128).save_pretrained(tmp_path)
-    segment = Sam2(str(tmp_path))
+    segment = Sam2(str(tiny_model("sam2_picture")))
     mask = segment(scene[0], (50, 40, 190, 180), [Click(x=100, y=120), Click(x=5, y=5, keep=False)])
     assert mask.shape == (300, 400) and mask.dtype == bool
     assert segment(scene[0], None, [Click(x=100, y=120)]).shape == (300, 400)

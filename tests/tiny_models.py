@@ -20,18 +20,10 @@ def _find_something(model) -> None:
                 value.normal_(std=0.3)
 
 
-def oneformer(folder: Path) -> Path:
-    from transformers import (
-        CLIPTokenizer,
-        OneFormerConfig,
-        OneFormerForUniversalSegmentation,
-        OneFormerImageProcessor,
-        OneFormerProcessor,
-        SwinConfig,
-    )
+def _swin():
+    from transformers import SwinConfig
 
-    torch.manual_seed(0)
-    backbone = SwinConfig(
+    return SwinConfig(
         image_size=64,
         embed_dim=8,
         depths=[1, 1, 1, 1],
@@ -39,8 +31,20 @@ def oneformer(folder: Path) -> Path:
         window_size=4,
         out_features=["stage1", "stage2", "stage3", "stage4"],
     )
+
+
+def oneformer(folder: Path) -> Path:
+    from transformers import (
+        CLIPTokenizer,
+        OneFormerConfig,
+        OneFormerForUniversalSegmentation,
+        OneFormerImageProcessor,
+        OneFormerProcessor,
+    )
+
+    torch.manual_seed(0)
     config = OneFormerConfig(
-        backbone_config=backbone,
+        backbone_config=_swin(),
         num_queries=12,
         hidden_dim=32,
         conv_dim=32,
@@ -85,20 +89,11 @@ def mask2former(folder: Path) -> Path:
         Mask2FormerConfig,
         Mask2FormerForUniversalSegmentation,
         Mask2FormerImageProcessor,
-        SwinConfig,
     )
 
     torch.manual_seed(0)
-    backbone = SwinConfig(
-        image_size=64,
-        embed_dim=8,
-        depths=[1, 1, 1, 1],
-        num_heads=[1, 1, 2, 2],
-        window_size=4,
-        out_features=["stage1", "stage2", "stage3", "stage4"],
-    )
     config = Mask2FormerConfig(
-        backbone_config=backbone,
+        backbone_config=_swin(),
         num_queries=12,
         hidden_dim=32,
         feature_size=32,
@@ -152,26 +147,24 @@ _SIDE = 128
 def sam2(folder: Path) -> Path:
     from transformers import Sam2VideoConfig, Sam2VideoModel
 
-    backbone = {
-        "model_type": "sam2_hiera_det_model",
-        "hidden_size": 16,
-        "image_size": [_SIDE, _SIDE],
-        "blocks_per_stage": [1, 1, 2, 1],
-        "embed_dim_per_stage": [16, 32, 64, 128],
-        "num_attention_heads_per_stage": [1, 1, 2, 2],
-        "window_size_per_stage": [8, 4, 4, 4],
-        "global_attention_blocks": [3],
-    }
-    vision = {
-        "backbone_config": backbone,
-        "backbone_channel_list": [128, 64, 32, 16],
-        "backbone_feature_sizes": [[32, 32], [16, 16], [8, 8]],
-        "fpn_hidden_size": 128,
-    }
     torch.manual_seed(0)
-    config = Sam2VideoConfig(vision_config=vision, memory_attention_rope_feat_sizes=[8, 8], **_memory())
+    config = Sam2VideoConfig(
+        vision_config=_vision(_hiera(), [128, 64, 32, 16]), memory_attention_rope_feat_sizes=[8, 8], **_memory()
+    )
     Sam2VideoModel(config).eval().save_pretrained(folder)
     return _video_processor(folder)
+
+
+def sam2_picture(folder: Path) -> Path:
+    """For single pictures."""
+    from transformers import Sam2Config, Sam2ImageProcessor, Sam2Model, Sam2Processor
+
+    torch.manual_seed(0)
+    config = Sam2Config(vision_config=_vision(_hiera(), [128, 64, 32, 16]), **_prompts())
+    Sam2Model(config).eval().save_pretrained(folder)
+    images = Sam2ImageProcessor(size={"height": _SIDE, "width": _SIDE})
+    Sam2Processor(images, target_size=_SIDE).save_pretrained(folder)
+    return folder
 
 
 def edgetam(folder: Path) -> Path:
@@ -180,13 +173,7 @@ def edgetam(folder: Path) -> Path:
     backbone = TimmWrapperConfig(
         architecture="resnet10t", model_args={"in_chans": 3, "features_only": True, "out_indices": [1, 2, 3, 4]}
     )
-    vision = {
-        "model_type": "edgetam_vision_model",
-        "backbone_config": backbone,
-        "backbone_channel_list": [512, 256, 128, 64],
-        "backbone_feature_sizes": [[32, 32], [16, 16], [8, 8]],
-        "fpn_hidden_size": 128,
-    }
+    vision = {"model_type": "edgetam_vision_model"} | _vision(backbone, [512, 256, 128, 64])
     torch.manual_seed(0)
     config = EdgeTamVideoConfig(
         vision_config=vision,
@@ -202,11 +189,38 @@ def edgetam(folder: Path) -> Path:
     return _video_processor(folder)
 
 
-def _memory() -> dict:
+def _hiera() -> dict:
+    return {
+        "model_type": "sam2_hiera_det_model",
+        "hidden_size": 16,
+        "image_size": [_SIDE, _SIDE],
+        "blocks_per_stage": [1, 1, 2, 1],
+        "embed_dim_per_stage": [16, 32, 64, 128],
+        "num_attention_heads_per_stage": [1, 1, 2, 2],
+        "window_size_per_stage": [8, 4, 4, 4],
+        "global_attention_blocks": [3],
+    }
+
+
+def _vision(backbone, channels: list[int]) -> dict:
+    return {
+        "backbone_config": backbone,
+        "backbone_channel_list": channels,
+        "backbone_feature_sizes": [[32, 32], [16, 16], [8, 8]],
+        "fpn_hidden_size": 128,
+    }
+
+
+def _prompts() -> dict:
     decoder = {"hidden_size": 128, "mlp_dim": 64, "iou_head_hidden_dim": 32, "num_attention_heads": 2}
     return {
         "prompt_encoder_config": {"hidden_size": 128, "image_size": _SIDE},
         "mask_decoder_config": decoder,
+    }
+
+
+def _memory() -> dict:
+    return _prompts() | {
         "memory_attention_hidden_size": 128,
         "memory_attention_num_layers": 1,
         "memory_encoder_hidden_size": 128,
@@ -238,24 +252,10 @@ def qwen2_5_vl(folder: Path) -> Path:
         Qwen2VLVideoProcessor,
     )
 
-    tokenizer, ids = _byte_tokenizer()
-    torch.manual_seed(0)
-    vision = {
-        "depth": 2,
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_heads": 2,
-        "out_hidden_size": 32,
-        "fullatt_block_indexes": [1],
-        "window_size": 56,
-    }
-    config = Qwen2_5_VLConfig(text_config=_text(len(tokenizer)), vision_config=vision, **ids)
-    model = Qwen2_5_VLForConditionalGeneration(config).eval()
-    _speak(model, len(tokenizer))
-    model.save_pretrained(folder)
-    Qwen2_5_VLProcessor(
-        Qwen2VLImageProcessor(), tokenizer, Qwen2VLVideoProcessor(), chat_template=_CHAT
-    ).save_pretrained(folder)
+    vision = {"fullatt_block_indexes": [1], "window_size": 56}
+    tokenizer = _save_speaker(folder, Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLConfig, vision)
+    processor = Qwen2_5_VLProcessor(Qwen2VLImageProcessor(), tokenizer, Qwen2VLVideoProcessor(), chat_template=_CHAT)
+    processor.save_pretrained(folder)
     return folder
 
 
@@ -268,25 +268,23 @@ def qwen3_vl(folder: Path) -> Path:
         Qwen3VLVideoProcessor,
     )
 
+    vision = {"deepstack_visual_indexes": [0], "num_position_embeddings": 64}
+    tokenizer = _save_speaker(folder, Qwen3VLForConditionalGeneration, Qwen3VLConfig, vision)
+    images = Qwen2VLImageProcessor(patch_size=16)
+    Qwen3VLProcessor(images, tokenizer, Qwen3VLVideoProcessor(), chat_template=_CHAT).save_pretrained(folder)
+    return folder
+
+
+def _save_speaker(folder: Path, model_class, config_class, vision: dict):
+    """Save a vision-language model; returns its tokenizer."""
     tokenizer, ids = _byte_tokenizer()
     torch.manual_seed(0)
-    vision = {
-        "depth": 2,
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_heads": 2,
-        "out_hidden_size": 32,
-        "deepstack_visual_indexes": [0],
-        "num_position_embeddings": 64,
-    }
-    config = Qwen3VLConfig(text_config=_text(len(tokenizer)), vision_config=vision, **ids)
-    model = Qwen3VLForConditionalGeneration(config).eval()
+    size = {"depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2, "out_hidden_size": 32}
+    config = config_class(text_config=_text(len(tokenizer)), vision_config=size | vision, **ids)
+    model = model_class(config).eval()
     _speak(model, len(tokenizer))
     model.save_pretrained(folder)
-    Qwen3VLProcessor(
-        Qwen2VLImageProcessor(patch_size=16), tokenizer, Qwen3VLVideoProcessor(), chat_template=_CHAT
-    ).save_pretrained(folder)
-    return folder
+    return tokenizer
 
 
 _SPOKEN = ("a", "red", "car", "moves", "slowly", "to", "the", "left")

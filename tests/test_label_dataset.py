@@ -58,6 +58,11 @@ def test_every_kind_of_clip_comes_in_a_round():
     assert isinstance(sampled[-1].scene, Sequence) and len(sampled[-1].cameras) == len(sampled[-1].scene.scenes)
 
 
+def test_a_shot_as_short_as_can_be_is_sampled():
+    sequence = sample_clip(1007, 35).scene
+    assert isinstance(sequence, Sequence) and min(shot.frames for shot in sequence.scenes) == 30
+
+
 def test_a_folder_without_labels_says_how_to_make_some(tmp_path):
     with pytest.raises(UsageError, match="labels make"):
         read_data(tmp_path)

@@ -138,7 +138,7 @@ def _shot(
         flicker=float(rng.choice([0, 0, 0.006, 0.012])),
         drift=float(rng.choice([0, 0, rng.uniform(-0.15, 0.15)])),
         step=float(rng.choice([0, 0, 0, 0, 0, 0.2, -0.2])) if group != "still" else float(rng.choice([0, 0.25, -0.25])),
-        step_frame=int(rng.integers(15, blank.frames - 15)),
+        step_frame=int(rng.integers(15, max(16, blank.frames - 15))),
         shutter=float(rng.choice([0, 0, 0.5])),
     )
     if group in ("parallax", "still_parallax"):

@@ -21,6 +21,7 @@ from training.metrics import read_metrics
 from training.models.tiny import tiny_pipeline
 from training.models.wan_i2v import CONFIG_14B, WanI2V
 from training.parallel import shard
+from training.run import run_training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -125,3 +126,20 @@ def test_the_14b_recipe_trains_in_shards_resumes_and_loads_into_stock_diffusers(
 @pytest.mark.slow
 def test_the_guides_table_is_what_the_shapes_give():
     assert memory_table() in (ROOT / "docs/guides/training.md").read_text()
+
+
+@pytest.mark.slow
+def test_lora_in_shards_trains_and_resumes_as_in_one_process(truth_run, tmp_path):
+    small = [*SMALL, "validation.every=0"]
+    run_training(load_config("tiny-wan", "motion", [truth_run.uri], None, [*small, "loop.steps=1"]), tmp_path / "first")
+    start = f"model.transformer={tmp_path / 'first/checkpoints/latest'}"
+    settings = [*small, start, "lora.rank=4", "ema.decay=0.5", "parallel.sharding=fsdp"]
+    whole = ["loop.steps=4", "loop.batch_size=2"]
+    run_training(load_config("tiny-wan", "motion", [truth_run.uri], None, [*settings, *whole]), tmp_path / "one")
+    command = ["--manifest", truth_run.uri, "--model", "tiny-wan", "--stage", "motion", "--output", tmp_path / "two"]
+    for steps in (2, 4):
+        chosen = [*settings, f"loop.steps={steps}"]
+        together(2, [*command, *(part for value in chosen for part in ("--set", value))])
+    one, two = (read_metrics(tmp_path / name / "metrics.jsonl") for name in ("one", "two"))
+    for measure in ("loss", "grad_norm"):
+        assert [line[measure] for line in two] == pytest.approx([line[measure] for line in one], rel=1e-5)

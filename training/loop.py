@@ -168,7 +168,7 @@ def _load(config: TrainingConfig, newest: Path | None, output: Path, accelerator
     with accelerator.main_process_first():  # one fetches or builds what the others then find
         model = load_model(source, output / "base")
     if config.lora.rank:
-        add_lora(model, config.lora, config.model.transformer)
+        add_lora(model, config.lora, config.model.transformer, config.loop.seed)
         if newest is not None:
             load_lora(model, newest / TRANSFORMER)
     for part in model.frozen_parts():

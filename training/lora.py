@@ -17,11 +17,12 @@ WEIGHTS = "pytorch_lora_weights.safetensors"  # where diffusers' load_lora_weigh
 _PREFIX = "transformer."
 
 
-def add_lora(model: VideoModel, config: LoraConfig, started_from: str | None) -> None:
+def add_lora(model: VideoModel, config: LoraConfig, started_from: str | None, seed: int) -> None:
     """Freeze the transformer and give its attention layers LoRA weights, which begin without effect.
 
     Args:
         started_from: `model.transformer` of the config.
+        seed: of the half of them that begins random. All processes need the same: each keeps a part, or has a copy.
 
     Raises:
         UsageError: the transformer is the base model's: its new input weights are no part of a LoRA.
@@ -32,9 +33,10 @@ def add_lora(model: VideoModel, config: LoraConfig, started_from: str | None) ->
             "model.transformer to a stage-1 checkpoint or a published transformer"
         )
     model.transformer.requires_grad_(False)
-    model.transformer.add_adapter(
-        PeftLoraConfig(r=config.rank, lora_alpha=config.alpha, target_modules=list(model.lora_targets))
-    )
+    adapter = PeftLoraConfig(r=config.rank, lora_alpha=config.alpha, target_modules=list(model.lora_targets))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model.transformer.add_adapter(adapter)
 
 
 def save_lora(model: VideoModel, state: dict[str, torch.Tensor], folder: Path) -> None:

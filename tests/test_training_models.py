@@ -13,6 +13,7 @@ from PIL import Image
 
 from curation.contract.errors import BackendUnavailableError, UsageError
 from training.conditioning.canvas import to_model_range
+from training.config import load_config
 from training.encode import picture_pixels
 from training.models import cogvideox, wan, wan_i2v
 from training.models.conditions import Conditions
@@ -176,6 +177,14 @@ def test_a_checkpoint_is_found_by_its_folder_and_what_is_missing_is_said(base, t
     absent = config.model_copy(update={"base": "nobody/nothing", "revision": "abc"})
     with pytest.raises(BackendUnavailableError, match="hf download nobody/nothing --revision abc --local-dir"):
         load_model(absent, tmp_path)
+
+
+def test_workers_in_another_folder_find_the_weights(base, tmp_path, monkeypatch):
+    monkeypatch.chdir(base["wan"].parent)
+    config = load_config("tiny-wan", "inout", ["runs"], None, ["model={base: wan, transformer: owner/model}"]).model
+    assert config.base == str(base["wan"]) and config.transformer == "owner/model"
+    monkeypatch.chdir(tmp_path)
+    load_model(config.model_copy(update={"transformer": None}), tmp_path)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

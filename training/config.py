@@ -129,7 +129,7 @@ def load_config(
     config_file: Path | None = None,
     overrides: list[str] | None = None,
 ) -> TrainingConfig:
-    """The config of a recipe with a file's and the command line's changes.
+    """The config of a recipe with a file's and the command line's changes; folders of weights are absolute in it.
 
     Args:
         model, stage: of MODELS and STAGES; they name the recipe.
@@ -159,7 +159,7 @@ def load_config(
     config = parse_config(TrainingConfig, data, origin)
     if config.data.stage != stage:
         raise UsageError(f"data.stage={config.data.stage}: a stage is chosen by --stage {config.data.stage}")
-    return config
+    return config.model_copy(update={"model": config.model.with_absolute_folders()})
 
 
 def dump_config(config: TrainingConfig) -> str:

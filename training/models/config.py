@@ -1,6 +1,7 @@
 """Which video model is trained, and from which weights."""
 
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Self
 
 from pydantic import Field
 
@@ -29,3 +30,11 @@ class ModelConfig(Config):
     frozen_weights: Literal["float32", "bfloat16"] = Field(default="bfloat16", description="of VAE and text encoder")
     vae_slicing: bool = Field(default=True, description="encode one sample at a time")
     vae_tiling: bool = Field(default=False, description="encode in tiles: less memory, faint seams")
+
+    def with_absolute_folders(self) -> Self:
+        """Local folders by absolute paths: Ray's workers run in another folder than the command."""
+        sources = {"base": self.base, "transformer": self.transformer}
+        folders = {name: Path(source).expanduser() for name, source in sources.items() if source}
+        return self.model_copy(
+            update={name: str(folder.absolute()) for name, folder in folders.items() if folder.is_dir()}
+        )

@@ -9,17 +9,19 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed
-from diffusers import WanImageToVideoPipeline, WanTransformer3DModel
+from diffusers import WanTransformer3DModel
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
-from training.config import load_config
+from curation.contract.errors import UsageError
+from training.config import OptimizerConfig, load_config
 from training.memory import TrainingMemory, memory_table
 from training.metrics import read_metrics
 from training.models.tiny import tiny_pipeline
-from training.models.wan_i2v import CONFIG_14B, WanI2V
+from training.models.wan_i2v import CONFIG_14B, TEXT_LENGTH, WanI2V
+from training.optimizer import build_optimizer
 from training.parallel import shard
 from training.run import run_training
 
@@ -62,6 +64,14 @@ def test_each_of_eight_processes_keeps_an_eighth_of_every_14b_block(eight_proces
     # Process 0 has all of what has fewer rows than there are processes.
     assert kept == pytest.approx(sum(whole.values()) / 8, rel=1e-3)
     assert TrainingMemory(sum(whole.values()), 0, 0).state(8, ema=True) == pytest.approx(kept * 5 * 4, rel=1e-3)
+
+
+def test_eight_bit_moments_are_refused_on_shards(eight_processes):
+    transformer = tiny_pipeline("wan-i2v").transformer
+    shard(WanI2V(None, None, None, transformer), eight_processes, bf16=False, reshard_after_forward=True)
+    config = OptimizerConfig(learning_rate=1e-4, eight_bit=True)
+    with pytest.raises(UsageError, match=r"cannot update shards; set parallel.sharding=none"):
+        build_optimizer(config, transformer.parameters())
 
 
 def save_base(folder, num_layers):
@@ -123,8 +133,10 @@ def test_the_14b_recipe_trains_in_shards_resumes_and_loads_into_stock_diffusers(
     assert stock.config.in_channels == 52 and len(stock.blocks) == num_layers
     assert stock.patch_embedding.weight[:, 36:].abs().max() > 0
     assert not torch.equal(stock.patch_embedding.weight, mean.patch_embedding.weight)
-    pipeline = WanImageToVideoPipeline.from_pretrained(base, transformer=stock)
-    assert pipeline.transformer.config.image_dim == 32
+    text, image = torch.randn(1, TEXT_LENGTH, 32), torch.randn(1, 5, 32)
+    with torch.no_grad():
+        predicted = stock(torch.randn(1, 52, 2, 4, 8), torch.tensor([500]), text, image).sample
+    assert predicted.shape == (1, 16, 2, 4, 8) and predicted.isfinite().all()
 
 
 @pytest.mark.slow

@@ -37,7 +37,7 @@ class OptimizerConfig(Config):
     weight_decay: float = Field(default=1e-4, ge=0)
     warmup_steps: int = Field(default=100, ge=0, description="the rate rises linearly over them, then stays")
     max_grad_norm: float = Field(default=1.0, gt=0, description="gradients are scaled down to this norm")
-    eight_bit: bool = Field(default=False, description="keep AdamW's moments in 8 bits (bitsandbytes)")
+    eight_bit: bool = Field(default=False, description="keep AdamW's moments in 8 bits (bitsandbytes); not with shards")
 
 
 class ParallelConfig(Config):

@@ -47,11 +47,11 @@ OPTIONS = [
 ]
 
 
-def make_clips(folder: Path, count: int) -> None:
+def make_clips(folder: Path, count: int, width: int = 96, height: int = 64, frames: int = 20) -> None:
     folder.mkdir(exist_ok=True)
+    look = {"width": width, "height": height, "frames": frames, "fps": Fraction(12)}
     for number in range(count):
-        look = {"width": 96, "height": 64, "frames": 20, "fps": Fraction(12), "seed": number}
-        clip = render(ready_made(SCENES[number % len(SCENES)], **look))
+        clip = render(ready_made(SCENES[number % len(SCENES)], **look, seed=number))
         write_clip(clip.frames, folder / f"clip_{number:03d}.mp4", clip.fps)
 
 
@@ -77,10 +77,16 @@ def videos(tmp_path_factory) -> tuple[Path, list[str]]:
 
 @pytest.fixture(scope="module")
 def few(tmp_path_factory) -> Path:
+    """Clips that take a second or so, or between two of them workers would mostly wait for the next."""
     folder = tmp_path_factory.mktemp("kill") / "videos"
-    make_clips(folder, 40)
+    make_clips(folder, 40, 240, 160, 48)
     make_bad(folder, 3)
     return folder
+
+
+@pytest.fixture(scope="module")
+def calm_few(few, tmp_path_factory) -> RunFolder:
+    return calm_run(few, tmp_path_factory.mktemp("calm_few"))
 
 
 def started(source: str, run: str, environment: dict[str, str], log: Path, *options: str) -> subprocess.Popen:
@@ -128,6 +134,20 @@ def committed(run: RunFolder) -> int:
     return len(run.shards("ledger/analyse")) + len(run.shards("ledger/label"))
 
 
+def patiently(start: Callable[[], Any]) -> Any:
+    """Try three times: Ray gives a node half a minute, too little while other work holds the machine.
+
+    What such a start left behind goes when the test's process ends.
+    """
+    for _ in range(2):
+        try:
+            return start()
+        except Exception as error:  # Ray has no class of its own for this.
+            if "timed out" not in str(error).lower():
+                raise
+    return start()
+
+
 @contextmanager
 def three_nodes() -> Iterator["Nodes"]:
     """A Ray cluster of three nodes with a CPU each, on this machine."""
@@ -137,9 +157,9 @@ def three_nodes() -> Iterator["Nodes"]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_worker_niceness", "0")
         patch.setenv("RAY_AUTH_MODE", "disabled")
-        cluster = Cluster(initialize_head=True, head_node_args=SIZE | {"include_dashboard": False})
+        cluster = patiently(lambda: Cluster(initialize_head=True, head_node_args=SIZE | {"include_dashboard": False}))
         try:
-            others = [cluster.add_node(**SIZE), cluster.add_node(**SIZE)]
+            others = [patiently(lambda: cluster.add_node(**SIZE)) for _ in range(2)]
             yield Nodes(cluster, others)
         finally:
             cluster.shutdown()
@@ -171,7 +191,7 @@ class Nodes:
     def replace_one(self) -> None:
         """One node goes without a word, another one comes."""
         self.cluster.remove_node(self.others.pop(), allow_graceful=False)
-        self.others.append(self.cluster.add_node(**SIZE))
+        self.others.append(patiently(lambda: self.cluster.add_node(**SIZE)))
 
     def spilled_bytes(self) -> int:
         from ray._private import internal_api
@@ -261,28 +281,49 @@ def test_three_nodes_in_chaos(seed, videos, calm, tmp_path, capsys):
 PASSES = {analyse.PASS: analyse.DATASETS, label.PASS: label.DATASETS}
 
 
-def kill_and_resume(source: str, run: RunFolder, moments: list[int], nodes: Nodes, log: Path) -> list[float]:
-    """SIGKILL the driver when so many shards are committed, again and again, then let it finish.
+@dataclass(frozen=True)
+class Kill:
+    """What a SIGKILL of the driver met.
 
-    Returns:
-        For each kill the frames that are decoded again because of it, as a share of what the whole run decodes.
+    Attributes:
+        shards: committed until then.
+        at_work: items that workers were at, `pass: item`.
+        lost: frames that are decoded again because of it, as a share of what the whole run decodes.
     """
-    lost = []
-    for moment in moments:
+
+    shards: int
+    at_work: set[str]
+    lost: float
+
+
+def kill_and_resume(
+    source: str, run: RunFolder, moments: list[tuple[int, float]], nodes: Nodes, log: Path
+) -> list[Kill]:
+    """SIGKILL the driver, again and again, then let it finish.
+
+    Args:
+        moments: so many shards are committed, and so many seconds later.
+    """
+    met = []
+    for moment, later in moments:
         work = started(source, run.uri, nodes.environment, log)
         while committed(run) < moment and work.poll() is None:
             time.sleep(0.02)
+        time.sleep(later)
         assert work.poll() is None, log.read_text()
         at_work = {name for name, _ in items_in_work(run)}
         work.kill()
         work.wait()
         settle(nodes)
-        lost.append((at_work - set(decoded_frames(run)), uncommitted(run)))
+        met.append((moment, at_work, at_work - set(decoded_frames(run)), uncommitted(run)))
     work = started(source, run.uri, nodes.environment, log)
     assert work.wait() == 0, log.read_text()
     frames = decoded_frames(run)
-    most = max(frames.values())
-    return [(sum(frames[item] for item in items) + most * shards) / sum(frames.values()) for items, shards in lost]
+    most, whole = max(frames.values()), sum(frames.values())
+    return [
+        Kill(moment, at_work, (sum(frames[item] for item in lost) + most * shards) / whole)
+        for moment, at_work, lost, shards in met
+    ]
 
 
 def decoded_frames(run: RunFolder) -> dict[str, int]:
@@ -310,35 +351,38 @@ def settle(nodes: Nodes) -> None:
         time.sleep(0.1)
 
 
-def test_kill_9_of_the_driver_at_ten_moments(few, tmp_path, capsys):
-    calm = calm_run(few, tmp_path / "calm")
+def test_kill_9_of_the_driver_at_ten_moments(few, calm_few, tmp_path, capsys):
     run = RunFolder(tmp_path / "run")
-    moments = sorted(random.Random(8).sample(range(1, committed(calm) + 1), 10))
     with three_nodes() as nodes:
-        lost = kill_and_resume(str(few), run, moments, nodes, tmp_path / "log")
-    tell(capsys, moments, lost)
-    assert max(lost) < 0.15
-    assert_same(run, calm, [])
+        kills = kill_and_resume(str(few), run, ten_moments(calm_few, seed=8), nodes, tmp_path / "log")
+    assert_little_lost(kills, capsys)
+    assert_same(run, calm_few, [])
 
 
-def test_kill_9_of_the_driver_of_a_run_on_s3(few, tmp_path, capsys):
+def test_kill_9_of_the_driver_at_ten_moments_on_s3(few, calm_few, tmp_path, capsys):
     if not SERVER.exists():
         pytest.skip("needs moto's server: make .venv-s3")
-    calm = calm_run(few, tmp_path / "calm")
-    moments = sorted(random.Random(9).sample(range(1, committed(calm) + 1), 3))
     with pytest.MonkeyPatch.context() as patch, S3Server() as server:
         for name, value in CREDENTIALS.items():
             patch.setenv(name, value)
         server.upload(few, "in")
         run = RunFolder(server.uri("run"))
         with three_nodes() as nodes:
-            lost = kill_and_resume(server.uri("in"), run, moments, nodes, tmp_path / "log")
-        tell(capsys, moments, lost)
-        assert max(lost) < 0.15
-        assert_same(run, calm, [])
+            kills = kill_and_resume(server.uri("in"), run, ten_moments(calm_few, seed=9), nodes, tmp_path / "log")
+        assert_little_lost(kills, capsys)
+        assert_same(run, calm_few, [])
 
 
-def tell(capsys: pytest.CaptureFixture, moments: list[int], lost: list[float]) -> None:
+def ten_moments(calm: RunFolder, seed: int) -> list[tuple[int, float]]:
+    """For `kill_and_resume`. At the instant of a commit its worker is at nothing, hence the part of a second."""
+    chance = random.Random(seed)
+    shards = sorted(chance.sample(range(1, committed(calm)), 10))
+    return [(count, chance.uniform(0, 1)) for count in shards]
+
+
+def assert_little_lost(kills: list[Kill], capsys: pytest.CaptureFixture) -> None:
     with capsys.disabled():
-        shares = ", ".join(f"{moment}: {share:.1%}" for moment, share in zip(moments, lost, strict=True))
-        sys.stdout.write(f"\nkilled after so many shards, and done again of all work: {shares}\n")
+        for kill in kills:
+            sys.stdout.write(f"\nkilled after {kill.shards} shards, {len(kill.at_work)} items in work: {kill.lost:.1%}")
+    assert sum(bool(kill.at_work) for kill in kills) >= len(kills) / 2  # else nothing was there to be lost
+    assert max(kill.lost for kill in kills) < 0.15

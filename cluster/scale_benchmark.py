@@ -66,7 +66,7 @@ def _plan(case: str, videos: str, run: RunFolder) -> None:
     with _measured(f"{case}: files listed"):
         files = list_videos(videos, InputConfig()).files
     with _measured(f"{case}: compared with the ledger, shards written"):
-        found = plan_pass(_ledger(run), wanted_videos(files), chain, "", lambda _: "")
+        found = plan_pass(_ledger(run), wanted_videos(files), chain, "", lambda *_: "")
         shards = PlannedShards.write(run, analyse.PASS, found.shards(analyse.PASS, None))
     typer.echo(f"{case}: {found.items} of {files.height} items to do, in {len(shards)} shards")
 

@@ -57,6 +57,13 @@ def test_what_a_stage_overwrites_is_written_again_before_it():
     assert chain.stale("") == ("make", "mend", "use")
 
 
+def test_sources_are_what_a_stage_depends_on():
+    analysis, labels = chains()
+    assert analysis.sources("image_scores") == ["shots", "clips", "image_scores"]
+    assert labels.sources("query_points") == ["shots", "clips", "start_frames", "objects", "query_points"]
+    assert set(labels.sources("captions")) >= {"camera", "objects", "events", "captions"}
+
+
 def test_changed_settings_are_named():
     assert changed_settings({"a": 1, "b": {"c": 2, "d": 3}}, {"a": 1, "b": {"c": 5, "d": 3}}) == ["b.c: 2 -> 5"]
 
@@ -160,6 +167,11 @@ def test_a_crash_while_files_are_replaced_leaves_the_shard_to_be_redone(videos, 
         curate(videos, changed, "region_boxes.margin=0.1")
     monkeypatch.undo()
     assert "objects" in written
+    # What that run had begun, the next one goes on with, and knows why.
+    shutil.copytree(changed, tmp_path / "resumed")
+    said = curate(videos, tmp_path / "resumed", "region_boxes.margin=0.1")
+    assert "1 whose rows were being replaced when a run ended" in said
+    assert "(region_boxes.margin: 0.020833333333333332 -> 0.1)" in said
     # The settings are back where they were; what is half replaced must not pass for theirs.
     curate(videos, changed)
     assert manifests(changed) == manifests(base)

@@ -32,7 +32,7 @@ LEDGER_SCHEMA = pa.schema(
     ]
 )
 
-_REPLACED = "replaced"
+REPLACED = "replaced"  # fingerprint of rows whose files are being written anew
 _READERS = 16  # requests under way at once: object stores answer slowly, but many at a time
 
 
@@ -99,8 +99,8 @@ class Ledger:
         """Say of a committed shard that its files are being replaced: should that be cut short, it is done again."""
         reports = list(self.reports(shard).values())
         for report in reports:
-            report.fingerprint = _REPLACED
-        self.commit(ShardReport(shard, reports), _REPLACED)
+            report.fingerprint = REPLACED
+        self.commit(ShardReport(shard, reports), REPLACED)
 
     def retire(self, shards: Iterable[str]) -> None:
         """Take shards back: first the ledger entry, so that a crash in between leaves them merely undone."""

@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 from curation.contract.manifest import RunFolder
-from curation.engine.ledger import Ledger
+from curation.engine.ledger import REPLACED, Ledger
 from curation.engine.redo import Chain
 from curation.engine.shards import Item, Shard, shard_name, shard_size
 
@@ -98,7 +98,7 @@ def plan_pass(
     wanted: pl.DataFrame,
     chain: Chain,
     settings: str,
-    changes: Callable[[str], str],
+    changes: Callable[[str, list[str]], str],
     again: pl.Series | None = None,
     keep_unwanted: bool = True,
 ) -> Plan:
@@ -108,7 +108,7 @@ def plan_pass(
         wanted: columns of WANTED, one row an item.
         chain: the stages.
         settings: fingerprints of the run at work that count for failed items only, `name=value`.
-        changes: stage -> which of its settings changed, for a person.
+        changes: fingerprint, stages -> which of their settings changed since, for a person.
         again: item_ids that are to be done anew for a reason of the caller's.
         keep_unwanted: committed items that are not wanted stay where they share a shard with others.
     """
@@ -136,7 +136,10 @@ def plan_pass(
         .then(pl.lit("admitted"))
         .when(failed & ~pl.col("fingerprint").str.contains(settings, literal=True))
         .then(pl.lit("limits"))
-        .when((pl.col("state") != "skipped") & pl.col("fingerprint").is_in(outdated))
+        .when(
+            ((pl.col("state") != "skipped") & pl.col("fingerprint").is_in(outdated))
+            | (pl.col("fingerprint") == REPLACED)
+        )
         .then(pl.lit("settings"))
         .when(more_clips)
         .then(pl.lit("clips"))
@@ -186,7 +189,7 @@ def _reasons(
     chain: Chain,
     stale: dict[str, tuple[str, ...]],
     to_run: dict[str, tuple[str, ...] | None],
-    changes: Callable[[str], str],
+    changes: Callable[[str, list[str]], str],
 ) -> list[str]:
     """One phrase for each kind of work, the most frequent first."""
     said = {
@@ -200,12 +203,13 @@ def _reasons(
     counted = rows.filter(pl.col("why").is_not_null()).group_by("why", "fingerprint").len().sort("len", descending=True)
     phrases: dict[str, int] = {}
     for why, made_with, count in counted.iter_rows():
-        if why == "settings":
-            roots = chain.roots(stale[made_with])
+        if made_with == REPLACED:
+            phrase = "{} whose rows were being replaced when a run ended"
+        elif why == "settings":
             names = to_run[made_with]
             what = "every stage" if names is None else ", ".join(names)
-            because = "; ".join(filter(None, (changes(root) for root in roots))) or "made by another version"
-            phrase = f"{{}} for {what} ({because})"
+            behind = {source: None for root in chain.roots(stale[made_with]) for source in chain.sources(root)}
+            phrase = f"{{}} for {what} ({changes(made_with, list(behind)) or 'made by another version'})"
         else:
             phrase = said[why]
         phrases[phrase] = phrases.get(phrase, 0) + count

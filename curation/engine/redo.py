@@ -89,6 +89,21 @@ class Chain:
                 roots.append(step.name)
         return roots
 
+    def sources(self, stage: str) -> list[str]:
+        """The stages, of this pass and of the one before, whose results a stage depends on, and itself, in order."""
+        at = [step.name for step in self.steps].index(stage)
+        own, earlier = set(), set()
+        for column in self.steps[at].reads:
+            writers = [writer for writer in self._writers(column) if writer < at]
+            own |= {self.steps[writer].name for writer in writers}
+            if not writers and self._earlier:
+                earlier |= {self._earlier.steps[writer].name for writer in self._earlier._writers(column)}
+        found = {stage}.union(*(self.sources(name) for name in own))
+        if self._earlier:
+            found = found.union(*(self._earlier.sources(name) for name in earlier))
+        every = [*(self._earlier.steps if self._earlier else ()), *self.steps]
+        return [step.name for step in every if step.name in found]
+
     def columns(self, stages: Iterable[str]) -> dict[str, list[str]]:
         """Columns that these stages write, by manifest; whole manifests as an empty list."""
         result: dict[str, list[str]] = {}

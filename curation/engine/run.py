@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ from curation.engine.budget import FailureBudget
 from curation.engine.engine import Engine
 from curation.engine.ledger import Ledger
 from curation.engine.plan import WANTED, Plan, PlannedShards, plan_pass
-from curation.engine.redo import changed_settings
+from curation.engine.recorded_settings import record_settings, settings_changed_since
 from curation.engine.run_lock import RunLock
 from curation.engine.select import kept_clips, select, selection_fingerprint
 from curation.engine.shards import ShardWorker
@@ -72,7 +72,6 @@ def run_curation(source: str, output: str, config: RunConfig, refit: bool = Fals
     run = RunFolder(output)
     _claim(run)
     with _ended_cleanly(), RunLock(run) as lock:
-        before = _stored_config(run)
         _write_run_file(run, source, config)
         analysis = Ledger(run, analyse.PASS, analyse.DATASETS)
         labels = Ledger(run, label.PASS, label.DATASETS)
@@ -85,7 +84,7 @@ def run_curation(source: str, output: str, config: RunConfig, refit: bool = Fals
                 f"{listing.files.height} videos in {source}"
                 + (f" ({listing.ignored} other files)" if listing.ignored else "")
             )
-            passes = _Passes(run, config, before, engine, lock.token)
+            passes = _Passes(run, config, engine, lock.token)
             passes.analyse(analysis, listing.files)
             passes.label(analysis, labels, refit)
         lock.note(pass_name="select", items=0, done=0, failed=0)
@@ -125,10 +124,8 @@ class WorkerSpec:
 class _Passes:
     """Both passes of one run: what each has to do is compared with its ledger, said, and done."""
 
-    def __init__(
-        self, run: RunFolder, config: RunConfig, before: Mapping[str, Any], engine: Engine, owner: str
-    ) -> None:
-        self.run, self.config, self.before, self.engine, self.owner = run, config, before, engine, owner
+    def __init__(self, run: RunFolder, config: RunConfig, engine: Engine, owner: str) -> None:
+        self.run, self.config, self.engine, self.owner = run, config, engine, owner
 
     def analyse(self, ledger: Ledger, files: pl.DataFrame) -> None:
         """Analyse every file that was not analysed with these settings, or that changed since."""
@@ -137,7 +134,7 @@ class _Passes:
         settings = f"{analyse.DECODE}={self.config.decode.fingerprint()}"
         chain = analyse.analysis_chain(self.config)
         plan = plan_pass(ledger, wanted, chain, settings, self._changes, again=_admitted_now(self.run, self.config))
-        self._run(ledger, analyse.PASS, plan, wanted.height)
+        self._run(ledger, analyse.PASS, f"{chain.fingerprint} {settings}", plan, wanted.height)
 
     def label(self, analysis: Ledger, ledger: Ledger, refit: bool) -> None:
         """Label the clips that the rules keep now and that were not labelled before with these settings."""
@@ -145,12 +142,13 @@ class _Passes:
         wanted = kept_clips(self.run, self.config, refit=refit).join(sources, on="item_id").select(*WANTED)
         chain = label.labelling_chain(self.config)
         plan = plan_pass(ledger, wanted, chain, "", self._changes, keep_unwanted=False)
-        self._run(ledger, label.PASS, plan, wanted.height)
+        self._run(ledger, label.PASS, chain.fingerprint, plan, wanted.height)
 
-    def _run(self, ledger: Ledger, pass_name: str, plan: Plan, items: int) -> None:
+    def _run(self, ledger: Ledger, pass_name: str, fingerprint: str, plan: Plan, items: int) -> None:
         ledger.retire(plan.retired)
         if not plan.items and plan.redone.is_empty():
             return
+        record_settings(self.run, fingerprint, self.config)
         _say(f"{pass_name}: {plan.items} of {items} videos to do: {', '.join(plan.reasons)}")
         shards = PlannedShards.write(self.run, pass_name, plan.shards(pass_name, self.config.engine.shard_items))
         spec = WorkerSpec(pass_name, self.run.uri, self.config.model_dump_json(), self.owner)
@@ -160,16 +158,9 @@ class _Passes:
         )
         shards.delete()
 
-    def _changes(self, stage: str) -> str:
-        """Which settings of a stage differ from those of the run before; empty when nobody knows."""
-        sections = {"tracks": ("tracks", "tracking")}.get(stage, (stage,))
-        now = self.config.model_dump(mode="json")
-        found = [
-            line
-            for section in sections
-            for line in changed_settings(self.before.get(section) or {}, now[section], f"{section}.")
-        ]
-        return ", ".join(found) if self.before else ""
+    def _changes(self, fingerprint: str, stages: list[str]) -> str:
+        """Which settings of these stages differ from those behind a fingerprint; empty when none does."""
+        return ", ".join(settings_changed_since(self.run, fingerprint, self.config, stages))
 
     def _refuse_other_files(self, ledger: Ledger, wanted: pl.DataFrame) -> None:
         known = ledger.frame(["item_id", "uri"])
@@ -253,11 +244,6 @@ def _claim(run: RunFolder) -> None:
         raise UsageError(f"{run.uri}: is a file; --output names a folder")
     if any(folder.iterdir()):
         raise UsageError(f"{run.uri}: not empty and not a run folder; nothing is ever deleted, name another --output")
-
-
-def _stored_config(run: RunFolder) -> dict[str, Any]:
-    """The config of the run before into this folder; empty when there was none."""
-    return yaml.safe_load(run.read_bytes("run.yaml"))["config"] if run.exists("run.yaml") else {}
 
 
 def _write_run_file(run: RunFolder, source: str, config: RunConfig) -> None:

@@ -10,6 +10,7 @@ import functools
 import logging
 import os
 import secrets
+import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -22,7 +23,10 @@ from curation.engine import metrics
 from curation.engine.shards import Shard, ShardReport, ShardWorker
 from curation.stages.stage import Resources
 
+logger = logging.getLogger(__name__)
+
 _OBJECT_STORE_BYTES = 128 * 1024**2
+_ANSWER_S = 10
 
 
 class _Actor:
@@ -135,6 +139,10 @@ def connect(workers: int | None, object_store_bytes: int = _OBJECT_STORE_BYTES, 
         workers: CPUs of a private cluster; None for all of the machine's.
         object_store_bytes: of a private cluster.
         dashboard: start it on a private cluster; Ray Train asks it whether its controller is alive.
+
+    Raises:
+        UsageError: nothing answers at RAY_ADDRESS.
+        CurationError: Ray does not start.
     """
     loaded = "ray" in sys.modules
     if loaded and sys.modules["ray"].is_initialized():
@@ -153,16 +161,63 @@ def connect(workers: int | None, object_store_bytes: int = _OBJECT_STORE_BYTES, 
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
     if not own:
-        ray.init(logging_level=logging.ERROR)
+        _check_answers(os.environ["RAY_ADDRESS"])
+        _start_patiently(lambda: ray.init(logging_level=logging.ERROR))
         return
     # A private cluster for this command. Without a dashboard and with a small object store it starts in seconds.
-    ray.init(
-        address="local",
-        num_cpus=workers or os.cpu_count(),
-        include_dashboard=dashboard,
-        object_store_memory=object_store_bytes,
-        logging_level=logging.ERROR,
+    _start_patiently(
+        lambda: ray.init(
+            address="local",
+            num_cpus=workers or os.cpu_count(),
+            include_dashboard=dashboard,
+            object_store_memory=object_store_bytes,
+            logging_level=logging.ERROR,
+        )
     )
+
+
+def _check_answers(address: str) -> None:
+    """Ray would try for a quarter of an hour, without a word.
+
+    Raises:
+        UsageError: nothing does.
+    """
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not port.isdigit():  # "auto" and the like
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
+    except OSError as error:
+        raise UsageError(
+            f"RAY_ADDRESS={address}: nothing answers there ({error}); start the cluster, or unset RAY_ADDRESS to run "
+            "on this machine"
+        ) from None
+
+
+def _start_patiently(start: Callable[[], object]) -> None:
+    """Ray gives its processes half a minute to start, too little where other work holds the machine: once more then.
+
+    Raises:
+        CurationError: it did not start the second time either.
+    """
+    import ray
+
+    for attempt in (1, 2):
+        try:
+            start()
+            return
+        except Exception as error:  # Ray has no class of its own for this
+            if attempt == 2:
+                raise CurationError(
+                    f"Ray did not start, twice: {_one_line(error)} (load {os.getloadavg()[0]:.0f} on {os.cpu_count()} "
+                    "CPUs; where that is much, run again when other work is done)"
+                ) from error
+            logger.warning("Ray did not start (%s); trying once more", _one_line(error))
+            ray.shutdown()
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
 def _check_room(available: Mapping[str, float], resources: Resources) -> None:

@@ -3,7 +3,7 @@
 A shard without its ledger file does not count: whatever it left in the manifests is removed when the run goes on.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
@@ -33,6 +33,7 @@ LEDGER_SCHEMA = pa.schema(
 )
 
 REPLACED = "replaced"  # fingerprint of rows whose files are being written anew
+_SHARDS_AT_ONCE = 256  # of at most 64 items by default
 _READERS = 16  # requests under way at once: object stores answer slowly, but many at a time
 
 
@@ -70,6 +71,16 @@ class Ledger:
 
         As a table: there may be millions.
         """
+        parts = list(self.parts(columns))
+        return pl.concat(parts) if parts else self._table([], columns)
+
+    def parts(self, columns: list[str]) -> Iterator[pl.DataFrame]:
+        """The same, some shards at a time: for who need not hold all rows at once."""
+        shards = self.run.shards(self.folder)
+        for start in range(0, len(shards), _SHARDS_AT_ONCE):
+            yield self._table(shards[start : start + _SHARDS_AT_ONCE], columns)
+
+    def _table(self, shards: list[str], columns: list[str]) -> pl.DataFrame:
         kinds = pa.schema([*(_plain(LEDGER_SCHEMA.field(column)) for column in columns), ("shard", pa.string())])
 
         def read(shard: str) -> pa.Table:
@@ -81,8 +92,8 @@ class Ledger:
             )
 
         with ThreadPoolExecutor(_READERS) as readers:
-            parts = list(readers.map(read, self.run.shards(self.folder)))
-        frame = pl.from_arrow(pa.concat_tables(parts) if parts else kinds.empty_table())
+            parts = list(readers.map(read, shards))
+        frame = pl.from_arrow(pa.concat_tables([kinds.empty_table(), *parts]))
         assert isinstance(frame, pl.DataFrame)
         return frame
 

@@ -1,7 +1,8 @@
 """What a pass has to do: the difference between what there is and what the ledger says, and why.
 
-Inputs, ledger and plan are tables, never lists of rows: there may be millions. The shards to do are written to the
-run's storage, where workers read their own.
+Inputs and plan are tables, never lists of rows: there may be millions. The ledger is gone through in parts, of which
+only what is not as it should be is kept. The shards to do are written to the run's storage, where workers read their
+own.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,6 +13,7 @@ from typing import overload
 import polars as pl
 import pyarrow as pa
 
+from curation.contract.errors import UsageError
 from curation.contract.manifest import RunFolder
 from curation.engine.ledger import REPLACED, Ledger
 from curation.engine.redo import Chain
@@ -26,6 +28,15 @@ WANTED = {
     "bytes": pl.Int64,
     "clips": pl.List(pl.String),
     "analysis_shard": pl.String,
+}
+# Of committed items that are made again, or share their shard with some: `why` is null for these.
+_REDONE = {
+    "shard": pl.String,
+    **WANTED,
+    "redo": pl.List(pl.String),
+    "settled": pl.Boolean,
+    "why": pl.String,
+    "fingerprint": pl.String,
 }
 
 
@@ -111,18 +122,66 @@ def plan_pass(
         changes: fingerprint, stages -> which of their settings changed since, for a person.
         again: item_ids that are to be done anew for a reason of the caller's.
         keep_unwanted: committed items that are not wanted stay where they share a shard with others.
+
+    Raises:
+        UsageError: a committed item was made from a file at another place.
     """
-    known = ledger.frame(_LEDGER_COLUMNS)
+    again = again if again is not None else pl.Series(dtype=pl.String)
+    made = _Made(chain)
+    is_new = pl.repeat(True, wanted.height, eager=True)
+    touched: list[pl.DataFrame] = []
+    retired: list[str] = []
+    settled = 0
+    for known in ledger.parts(_LEDGER_COLUMNS):
+        here = wanted["item_id"].is_in(known["item_id"].implode())
+        is_new &= ~here
+        made.add(known["fingerprint"].unique())
+        rows = _compared(known, wanted.filter(here), made, settings, again)
+        _refuse_other_files(ledger.run, rows)
+        settled += rows.filter(pl.col("wanted") & pl.col("why").is_null() & (pl.col("state") == "failed")).height
+        stirred = rows.filter(pl.col("why").is_not_null() | (pl.lit(not keep_unwanted) & ~pl.col("wanted")))["shard"]
+        rows = rows.filter(pl.col("shard").is_in(stirred.unique().implode()) & (pl.col("wanted") | keep_unwanted))
+        retired += sorted(set(stirred) - set(rows["shard"]))
+        touched.append(_redone(rows, made))
+    new = wanted.filter(is_new)
+    redone = pl.concat(touched) if touched else pl.DataFrame(schema=_REDONE)
+    reasons = _reasons(new.height, redone, made, changes)
+    items = new.height + redone["why"].count()
+    return Plan(new.sort("item_id"), redone.drop("why", "fingerprint"), retired, items, settled, reasons)
+
+
+class _Made:
+    """What the fingerprints in a ledger mean for a chain of stages.
+
+    Attributes:
+        stale: fingerprint -> stages that would come out different now.
+        to_run: fingerprint -> stages to run; None: all, building on nothing.
+    """
+
+    def __init__(self, chain: Chain) -> None:
+        self.chain = chain
+        self.stale: dict[str, tuple[str, ...]] = {}
+        self.to_run: dict[str, tuple[str, ...] | None] = {}
+
+    def add(self, fingerprints: Iterable[str]) -> None:
+        for made_with in fingerprints:
+            if made_with not in self.stale:
+                stale = self.stale[made_with] = self.chain.stale(made_with)
+                self.to_run[made_with] = self.chain.to_run(stale) if stale else ()
+
+    @property
+    def outdated(self) -> list[str]:
+        return [made_with for made_with, names in self.to_run.items() if names != ()]
+
+    @property
+    def partly(self) -> dict[str, list[str]]:
+        return {made_with: list(names) for made_with, names in self.to_run.items() if names is not None}
+
+
+def _compared(known: pl.DataFrame, wanted: pl.DataFrame, made: _Made, settings: str, again: pl.Series) -> pl.DataFrame:
+    """Ledger rows with `uri_now` and so on of what is wanted, `wanted`, and `why` they are to be done again or null."""
     joined = known.join(wanted, on="item_id", how="left", suffix="_now", coalesce=True)
     joined = joined.with_columns(pl.col("bytes_now").is_not_null().alias("wanted"))
-    again = again if again is not None else pl.Series(dtype=pl.String)
-
-    prints = known["fingerprint"].unique().to_list()
-    stale = {made_with: chain.stale(made_with) for made_with in prints}
-    to_run = {made_with: chain.to_run(names) if names else () for made_with, names in stale.items()}
-    partly = {made_with: names for made_with, names in to_run.items() if names is not None}
-    outdated = [made_with for made_with, names in to_run.items() if names != ()]
-    # Where anything but settings changed there is nothing to build on.
     failed = pl.col("state") == "failed"
     more_clips = pl.col("clips_now").list.set_difference("clips").list.len() > 0
     why = (
@@ -137,26 +196,33 @@ def plan_pass(
         .when(failed & ~pl.col("fingerprint").str.contains(settings, literal=True))
         .then(pl.lit("limits"))
         .when(
-            ((pl.col("state") != "skipped") & pl.col("fingerprint").is_in(outdated))
+            ((pl.col("state") != "skipped") & pl.col("fingerprint").is_in(made.outdated))
             | (pl.col("fingerprint") == REPLACED)
         )
         .then(pl.lit("settings"))
         .when(more_clips)
         .then(pl.lit("clips"))
     )
-    joined = joined.with_columns(pl.when("wanted").then(why).alias("why"))
-    touched = joined.filter(pl.col("why").is_not_null() | (pl.lit(not keep_unwanted) & ~pl.col("wanted")))
-    rows = joined.join(touched.select("shard").unique(), on="shard", how="semi")
-    if not keep_unwanted:
-        rows = rows.filter("wanted")
-    builds = pl.col("why").is_in(["settings", "clips", "model"]) & pl.col("fingerprint").is_in(list(partly)) & ~failed
-    builds = builds & (pl.col("state") == "done")
-    stages = pl.col("fingerprint").replace_strict(
-        {made_with: list(names) for made_with, names in partly.items()},
-        default=None,
-        return_dtype=pl.List(pl.String),
-    )
-    redone = rows.select(
+    return joined.with_columns(pl.when("wanted").then(why).alias("why"))
+
+
+def _refuse_other_files(run: RunFolder, rows: pl.DataFrame) -> None:
+    other = rows.filter(pl.col("uri") != pl.col("uri_now"))
+    if other.height:
+        row = other.row(0, named=True)
+        raise UsageError(
+            f"{run.uri}: was made from {row['uri']}, and the input now has another file of that name at "
+            f"{row['uri_now']}; give another --output"
+        )
+
+
+def _redone(rows: pl.DataFrame, made: _Made) -> pl.DataFrame:
+    """Rows of _REDONE, sorted."""
+    # Where anything but settings changed there is nothing to build on.
+    builds = pl.col("why").is_in(["settings", "clips", "model"]) & (pl.col("state") == "done")
+    builds = builds & pl.col("fingerprint").is_in(list(made.partly))
+    stages = pl.col("fingerprint").replace_strict(made.partly, default=None, return_dtype=pl.List(pl.String))
+    return rows.select(
         "shard",
         "item_id",
         pl.coalesce("uri_now", "uri").alias("uri"),
@@ -165,13 +231,9 @@ def plan_pass(
         pl.col("analysis_shard").fill_null(""),
         pl.when(builds).then(stages).alias("redo"),
         pl.col("why").is_null().alias("settled"),
+        "why",
+        "fingerprint",
     ).sort("shard", "item_id")
-    new = wanted.join(known.select("item_id"), on="item_id", how="anti").sort("item_id")
-    retired = sorted(set(touched["shard"]) - set(redone["shard"]))
-    settled = joined.filter(pl.col("wanted") & pl.col("why").is_null() & failed)
-    plan = Plan(new, redone, retired, new.height + rows["why"].count(), settled.height)
-    plan.reasons = _reasons(plan, rows, chain, stale, to_run, changes)
-    return plan
 
 
 def _items(rows: pl.DataFrame) -> list[Item]:
@@ -183,14 +245,7 @@ def _items(rows: pl.DataFrame) -> list[Item]:
     return items
 
 
-def _reasons(
-    plan: Plan,
-    rows: pl.DataFrame,
-    chain: Chain,
-    stale: dict[str, tuple[str, ...]],
-    to_run: dict[str, tuple[str, ...] | None],
-    changes: Callable[[str, list[str]], str],
-) -> list[str]:
+def _reasons(new: int, redone: pl.DataFrame, made: _Made, changes: Callable[[str, list[str]], str]) -> list[str]:
     """One phrase for each kind of work, the most frequent first."""
     said = {
         "changed": "{} of other size than before",
@@ -200,18 +255,21 @@ def _reasons(
         "limits": "{} that failed under other limits",
         "clips": "{} with more clips that the rules keep now",
     }
-    counted = rows.filter(pl.col("why").is_not_null()).group_by("why", "fingerprint").len().sort("len", descending=True)
+    counted = (
+        redone.filter(pl.col("why").is_not_null()).group_by("why", "fingerprint").len().sort("len", descending=True)
+    )
     phrases: dict[str, int] = {}
     for why, made_with, count in counted.iter_rows():
         if made_with == REPLACED:
             phrase = "{} whose rows were being replaced when a run ended"
         elif why == "settings":
-            names = to_run[made_with]
+            names = made.to_run[made_with]
             what = "every stage" if names is None else ", ".join(names)
-            behind = {source: None for root in chain.roots(stale[made_with]) for source in chain.sources(root)}
+            roots = made.chain.roots(made.stale[made_with])
+            behind = {source: None for root in roots for source in made.chain.sources(root)}
             phrase = f"{{}} for {what} ({changes(made_with, list(behind)) or 'made by another version'})"
         else:
             phrase = said[why]
         phrases[phrase] = phrases.get(phrase, 0) + count
-    new = [f"{plan.new.height} new"] if plan.new.height else []
-    return new + [phrase.format(count) for phrase, count in phrases.items()]
+    said_of_new = [f"{new} new"] if new else []
+    return said_of_new + [phrase.format(count) for phrase, count in phrases.items()]

@@ -130,7 +130,6 @@ class _Passes:
     def analyse(self, ledger: Ledger, files: pl.DataFrame) -> None:
         """Analyse every file that was not analysed with these settings, or that changed since."""
         wanted = wanted_videos(files)
-        self._refuse_other_files(ledger, wanted)
         settings = f"{analyse.DECODE}={self.config.decode.fingerprint()}"
         chain = analyse.analysis_chain(self.config)
         plan = plan_pass(ledger, wanted, chain, settings, self._changes, again=_admitted_now(self.run, self.config))
@@ -161,16 +160,6 @@ class _Passes:
     def _changes(self, fingerprint: str, stages: list[str]) -> str:
         """Which settings of these stages differ from those behind a fingerprint; empty when none does."""
         return ", ".join(settings_changed_since(self.run, fingerprint, self.config, stages))
-
-    def _refuse_other_files(self, ledger: Ledger, wanted: pl.DataFrame) -> None:
-        known = ledger.frame(["item_id", "uri"])
-        other = known.join(wanted, on="item_id", suffix="_now").filter(pl.col("uri") != pl.col("uri_now"))
-        if other.height:
-            row = other.row(0, named=True)
-            raise UsageError(
-                f"{self.run.uri}: was made from {row['uri']}, and the input now has another file of that name at "
-                f"{row['uri_now']}; give another --output"
-            )
 
 
 def wanted_videos(files: pl.DataFrame) -> pl.DataFrame:

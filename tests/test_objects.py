@@ -13,6 +13,9 @@ from curation.models.objects.stabilise import CameraPath, camera_path
 from curation.stages.clip_masks import mask_extents
 from curation.stages.objects import ObjectsOverClip, ObjectsOverClipConfig
 from curation.video.media import luma
+from eval.labels.render import render
+from eval.labels.scene import Camera
+from eval.labels.scenes import Format
 
 
 def _iou(a: np.ndarray, b: np.ndarray) -> float:
@@ -61,6 +64,15 @@ def test_finds_an_object_of_which_only_an_edge_comes_in(scene, clip_frames):
     clip, out = _label(clip_frames, rendered)
     assert out["objects"].num_rows == 1
     assert _best(clip, rendered.masks["ball"])[1] > 0.5
+
+
+@pytest.mark.parametrize(("way", "objects"), [(0.15, 0), (0.6, 1)])
+def test_what_goes_little_of_the_cameras_way_may_be_scenery_at_another_depth(clip_frames, way, objects):
+    f = Format(frames=60)
+    thing = f.sprite("thing", "blob", f.path((0, 0.75, 0.6), (1, 0.75 + way, 0.6)), colour=(44, 88, 164))
+    rendered = render(f.scene("nature", thing, camera=Camera(f.path((0, 0, 0), (1, 0.8, 0)))))
+    _, out = _label(clip_frames, rendered)
+    assert out["objects"].num_rows == objects
 
 
 def test_objects_that_cross_keep_apart(scene, clip_frames):

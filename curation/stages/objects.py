@@ -18,6 +18,7 @@ from curation.models.masks.protocol import MaskPrompt
 from curation.models.objects import ObjectsConfig, build_detector
 from curation.models.objects.motion_model import motion_model
 from curation.models.objects.protocol import Detection
+from curation.models.objects.stabilise import CameraPath
 from curation.stages.clip_masks import Extents, mask_extents, uncut_middles
 from curation.stages.discovery import discovery_grid
 from curation.stages.join_tubes import join_pieces, join_tubes
@@ -50,6 +51,11 @@ class ObjectsOverClipConfig(Config):
     )
     min_travel: float = Field(
         default=0.02, ge=0, description="least way through the scene, share of the frame diagonal"
+    )
+    min_camera_share: float = Field(
+        default=0.25,
+        ge=0,
+        description="the same, share of the camera's way in the meantime: scenery at another depth goes some of it",
     )
     min_carried: float = Field(
         default=0.3, ge=0, le=1, description="least share of frame pairs in which its picture goes along with its mask"
@@ -186,6 +192,8 @@ class ObjectsOverClip(ClipStage):
         diagonal = float(np.hypot(clip.width, clip.height))
         if travel < self._config.min_travel * diagonal or travel < self._config.min_own_travel * size:
             return False
+        if travel < self._config.min_camera_share * _camera_way(path, centres[0], seen):
+            return False
         if shape_persistence(masks, seen) < self._config.min_persistence:
             return False
         if len(seen) < self._config.min_seen * (seen[-1] - seen[0] + 1):
@@ -209,6 +217,12 @@ class ObjectsOverClip(ClipStage):
             "object_backend": self._detector.name,
             "mask_backend": self._masks.name,
         }
+
+
+def _camera_way(path: CameraPath, centre: np.ndarray, seen: np.ndarray) -> float:
+    """How far, at most, the camera takes the ground at `centre` [2] of the first of frames `seen` until another, px."""
+    first = int(seen[0])
+    return max(float(np.linalg.norm(path.way(centre, first, int(frame)))) for frame in seen)
 
 
 def shape_persistence(masks: np.ndarray, seen: np.ndarray) -> float:

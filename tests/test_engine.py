@@ -66,6 +66,16 @@ def test_only_committed_shards_count(tmp_path):
     assert ledger.entries() == {}
 
 
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    for name in (".report.html.7.partial", "videos/.a.parquet.7.partial", "stages/clips/.b.parquet.7.partial"):
+        run.write_bytes(name, b"half")
+    run.write_bytes("videos/a.parquet", b"whole")
+    assert run.remove_partial() == 2
+    left = sorted(path.name for path in (tmp_path / "run").rglob("*") if path.is_file())
+    assert left == [".report.html.7.partial", "a.parquet"]  # somebody may be at the report
+
+
 def test_nothing_half_written_is_visible(tmp_path, monkeypatch):
     run = RunFolder(tmp_path / "run")
     run.write_bytes("videos/a.parquet", b"whole")

@@ -104,6 +104,16 @@ class RunFolder:
         names = (info.base_name for info in found if info.type == pafs.FileType.File)
         return sorted(f"{folder}/{name}" for name in names if name.endswith(suffix) and not name.startswith("."))
 
+    def remove_partial(self) -> int:
+        """Remove files of datasets and ledgers that a killed writer left half written; returns how many.
+
+        Only for the one run that is at work in the folder. Object stores show no half files.
+        """
+        left = list(Path(self._root).glob("*/**/.*.partial")) if self._local else []
+        for file in left:
+            file.unlink(missing_ok=True)
+        return len(left)
+
     def size(self, name: str) -> int:
         """Bytes of a file."""
         return self._info(name).size

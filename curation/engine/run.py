@@ -75,7 +75,7 @@ def run_curation(source: str, output: str, config: RunConfig, refit: bool = Fals
         _write_run_file(run, source, config)
         analysis = Ledger(run, analyse.PASS, analyse.DATASETS)
         labels = Ledger(run, label.PASS, label.DATASETS)
-        swept = analysis.sweep() + labels.sweep()
+        swept = analysis.sweep() + labels.sweep() + run.remove_partial()
         if swept:
             log.info("removed %d files that an interrupted run left uncommitted", swept)
 

@@ -87,13 +87,15 @@ def test_any_points_stay_within_one_level_of_the_recipe(seed, height, width):
 def test_drawing_is_much_faster_than_whole_frames():
     rng = np.random.default_rng(0)
     objects = [rng.integers(0, 300, (8, 12, 2)) + 200, rng.integers(0, 200, (8, 8, 2)) + 500]
-    draw_trajectories(objects, (720, 1280), (704, 1280), 7)
-    started = time.perf_counter()
-    draw_trajectories(objects, (720, 1280), (704, 1280), 7)
-    ours = time.perf_counter() - started
-    started = time.perf_counter()
-    plain(objects, (720, 1280), (704, 1280), 7)
-    assert ours < 0.5 * (time.perf_counter() - started)
+    ours, theirs = [], []
+    for _ in range(4):  # the first one warms up; the others may meet a busy machine
+        started = time.perf_counter()
+        draw_trajectories(objects, (720, 1280), (704, 1280), 7)
+        ours.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        plain(objects, (720, 1280), (704, 1280), 7)
+        theirs.append(time.perf_counter() - started)
+    assert min(ours) < 0.5 * min(theirs)
 
 
 def test_first_frame_is_black_outside_the_box():

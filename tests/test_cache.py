@@ -192,6 +192,7 @@ def test_a_broken_video_is_replaced_and_tried_again(recipe, many_run, tmp_path):
     assert not SampleDataset(cached)[Draw(0, 0, 0)].replaces
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_on_ray_it_holds_what_an_undisturbed_one_does(recipe, many_run, tmp_path):
     precompute(recipe(), str(tmp_path / "straight"))
     chosen = [word for setting in (*SMALL, "engine.name=inline", "engine.shard_items=1") for word in ("--set", setting)]

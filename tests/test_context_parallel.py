@@ -54,10 +54,12 @@ def two_processes(*arguments):
     return outputs
 
 
+@pytest.mark.slow
 def test_the_pipeline_gives_the_same_latents():
     two_processes("tests/context_parallel_worker.py")
 
 
+@pytest.mark.slow
 def test_the_command_writes_one_video(tmp_path):
     Image.new("RGB", (64, 64), (200, 30, 30)).save(tmp_path / "first.png")
     request = {

@@ -112,7 +112,8 @@ def _clips_per_second(run: RunFolder) -> float:
         folder = f"ledger/{name}"
         ends = {shard: Path(run.path(f"{folder}/{shard}.parquet")).stat().st_mtime for shard in run.shards(folder)}
         seconds = {shard: sum(run.read_shard(folder, shard)["seconds"].to_pylist()) for shard in ends}
-        spent += max(ends.values()) - min(end - seconds[shard] for shard, end in ends.items())
+        if ends:  # nothing is labelled where the rules keep no clip
+            spent += max(ends.values()) - min(end - seconds[shard] for shard, end in ends.items())
     return clips / spent
 
 

@@ -21,7 +21,7 @@ from curation.stages.box_sampler import (
     excluding_boxes,
     waiting_side,
 )
-from curation.stages.clip_masks import mask_extents, object_masks
+from curation.stages.clip_masks import Outlined, mask_extents, object_masks
 from curation.stages.events import FrameEvents
 from curation.stages.region_boxes import RegionBoxes, RegionBoxesConfig, carried_box, held_area
 from curation.stages.region_events import RegionEvents
@@ -153,6 +153,10 @@ def clip_and_tables(masks, starts, object_id="clip_o000000-0"):
     return clip, tables
 
 
+def outlined(masks):
+    return Outlined(masks, mask_extents(masks))
+
+
 def moving_box(x, y, width=24, height=22):
     masks = np.zeros((len(x), 90, 160), bool)
     for mask, left, top in zip(masks, np.round(x).astype(int), np.round(y).astype(int), strict=True):
@@ -243,7 +247,7 @@ def test_what_is_near_an_object_is_excluded_with_it():
 def test_what_is_gone_when_an_object_comes_in_may_be_that_object():
     early, throughout = moving_box(np.full(9, 20), np.full(9, 30)), moving_box(np.full(9, 60), np.full(9, 30))
     early[5:] = False
-    (box,) = gone_boxes([early, throughout, np.zeros_like(early)], 2, 6)
+    (box,) = gone_boxes([outlined(masks) for masks in (early, throughout, np.zeros_like(early))], 2, 6)
     assert box.tolist() == [20, 30, 44, 52]
 
 
@@ -271,9 +275,9 @@ def test_objects_that_touch_in_any_frame_may_have_been_mixed_up():
     apart = moving_box(np.full(9, 100), np.full(9, 30))
     meets = moving_box([*range(20, 92, 8)], np.full(9, 30))
     passes = moving_box([*range(20, 92, 8)], np.full(9, 60))
-    assert touch(meets, apart, 12) and not touch(meets[:5], apart[:5], 12)
-    assert not touch(passes, apart, 8)
-    assert not touch(np.zeros_like(apart), apart, 12)
+    assert touch(outlined(meets), outlined(apart), 12) and not touch(outlined(meets[:5]), outlined(apart[:5]), 12)
+    assert not touch(outlined(passes), outlined(apart), 8)
+    assert not touch(outlined(np.zeros_like(apart)), outlined(apart), 12)
 
 
 def test_a_part_that_the_mask_lacks_is_excluded_with_it():
@@ -282,7 +286,7 @@ def test_a_part_that_the_mask_lacks_is_excluded_with_it():
     masks = object_masks(clip, track)
     assert masks is not None
     clip.cache["motion_model"] = SimpleNamespace(evidence=np.zeros((5, clip.height, clip.width), np.uint8))
-    surroundings = Surroundings(clip, masks, [], mask_extents(masks).areas, 2)
+    surroundings = Surroundings(clip, outlined(masks), [], 2)
     assert surroundings.parts(0, 40, 0.1) == []
     clip.cache["motion_model"].evidence[0, 30:50, 90:100] = 255
     (box,) = surroundings.parts(0, 40, 0.1)

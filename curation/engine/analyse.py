@@ -30,7 +30,6 @@ from curation.video.decode import analyse_frames
 PASS = "analyse"
 SCORED_CLIPS = "stages/scored_clips"
 DATASETS = ("videos", "shots", SCORED_CLIPS)
-DECODE = "decode"
 _KEYS = {"clip_id", "object_id", "shot_index"}  # who writes one of these writes the rows
 
 
@@ -62,6 +61,16 @@ def analysis_chain(config: RunConfig) -> Chain:
     return Chain(steps, f"{CONTRACT_VERSION} {config.seed}")
 
 
+def decode_limits(config: RunConfig) -> str:
+    """What limits decoding, as a part of a fingerprint: it changes nothing of a video that could be decoded."""
+    return f"decode={config.decode.fingerprint()}"
+
+
+def analysis_fingerprint(config: RunConfig) -> str:
+    """What analysed videos are made with, as their ledger keeps it."""
+    return f"{analysis_chain(config).fingerprint} {decode_limits(config)}"
+
+
 class Analyser:
     """Worker of the analysis pass: videos in; `videos`, `shots` and scored clips out.
 
@@ -76,8 +85,7 @@ class Analyser:
         self.bounds = bounds
         self.owner = owner
         self.chain = analysis_chain(config)
-        # What limits decoding changes nothing of a video that could be decoded.
-        self.fingerprint = f"{self.chain.fingerprint} {DECODE}={config.decode.fingerprint()}"
+        self.fingerprint = analysis_fingerprint(config)
         self.stages = analysis_stages(config)
 
     def __call__(self, shard: Shard) -> ShardReport:

@@ -130,10 +130,9 @@ class _Passes:
     def analyse(self, ledger: Ledger, files: pl.DataFrame) -> None:
         """Analyse every file that was not analysed with these settings, or that changed since."""
         wanted = wanted_videos(files)
-        settings = f"{analyse.DECODE}={self.config.decode.fingerprint()}"
-        chain = analyse.analysis_chain(self.config)
-        plan = plan_pass(ledger, wanted, chain, settings, self._changes, again=_admitted_now(self.run, self.config))
-        self._run(ledger, analyse.PASS, f"{chain.fingerprint} {settings}", plan, wanted.height)
+        chain, limits = analyse.analysis_chain(self.config), analyse.decode_limits(self.config)
+        plan = plan_pass(ledger, wanted, chain, limits, self._changes, again=_admitted_now(self.run, self.config))
+        self._run(ledger, analyse.PASS, analyse.analysis_fingerprint(self.config), plan, wanted.height)
 
     def label(self, analysis: Ledger, ledger: Ledger, refit: bool) -> None:
         """Label the clips that the rules keep now and that were not labelled before with these settings."""

@@ -26,6 +26,13 @@ class Extents(NamedTuple):
     boxes: np.ndarray
 
 
+class Outlined(NamedTuple):
+    """An object's masks [T, h, w] over a clip, and their outlines in numbers."""
+
+    masks: Masks
+    extents: Extents
+
+
 def object_masks(clip: ClipFrames, track: Mapping[str, Any]) -> Masks | None:
     """bool [T, h, w] at working size, over the whole clip; None when the track has no masks.
 
@@ -90,6 +97,11 @@ def mask_extents(masks: Masks) -> Extents:
     return Extents(areas, boxes)
 
 
+def cut_sides(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """bool [T, 4]: which sides of boxes [T, 4] the border of a frame of (width, height) px cuts; none of a nan."""
+    return np.concatenate([boxes[:, :2] <= 1, boxes[:, 2:] >= np.array(size) - 1], axis=1)
+
+
 def uncut_middles(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Middles [T, 2] of boxes [T, 4] as if the frame's border did not cut them; nan where there is no box.
 
@@ -101,9 +113,10 @@ def uncut_middles(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         size: (width, height) of the frame, px.
     """
     middles = (boxes[:, :2] + boxes[:, 2:]) / 2
-    for axis, side in enumerate(size):
+    cut = cut_sides(boxes, size)
+    for axis in (0, 1):
         near, far = boxes[:, axis], boxes[:, axis + 2]
-        at_start, at_end = near <= 1, far >= side - 1
+        at_start, at_end = cut[:, axis], cut[:, axis + 2]
         extent = far - near
         whole = extent[~(at_start | at_end | np.isnan(extent))]
         usual = np.median(whole) if whole.size else np.nanmax(extent, initial=0.0)

@@ -19,7 +19,7 @@ from curation.models.objects import ObjectsConfig, build_detector
 from curation.models.objects.motion_model import motion_model
 from curation.models.objects.protocol import Detection
 from curation.models.objects.stabilise import CameraPath
-from curation.stages.clip_masks import Extents, mask_extents, uncut_middles
+from curation.stages.clip_masks import Extents, cut_sides, mask_extents, uncut_middles
 from curation.stages.discovery import discovery_grid
 from curation.stages.join_tubes import join_pieces, join_tubes
 from curation.stages.own_motion import carried_share
@@ -277,9 +277,7 @@ def _query_frame(extents: Extents, starts: Sequence[int], clip: ClipFrames) -> i
     their time: points have to be followed from there to both ends, and an object that recedes shrinks several times.
     """
     areas = extents.areas.astype(np.float64)
-    inside = (extents.boxes[:, 0] > 1) & (extents.boxes[:, 1] > 1)
-    inside &= (extents.boxes[:, 2] < clip.width - 1) & (extents.boxes[:, 3] < clip.height - 1)
-    whole = np.where(inside, areas, 0)
+    whole = np.where(cut_sides(extents.boxes, (clip.width, clip.height)).any(axis=1), 0, areas)
     if not whole.any():
         return int(areas.argmax())
     frames = np.flatnonzero(whole)

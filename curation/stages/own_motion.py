@@ -7,7 +7,7 @@ import numpy as np
 
 from curation.contract.mask_tube import Masks
 from curation.models.objects.motion_model import motion_model
-from curation.stages.clip_masks import Extents, uncut_middles
+from curation.stages.clip_masks import Extents, cut_sides, uncut_middles
 from curation.video.media import ClipFrames
 
 T = TypeVar("T")
@@ -59,7 +59,7 @@ def _pairs(clip: ClipFrames, extents: Extents) -> list[tuple[int, int, np.ndarra
     path = motion_model(clip).path
     areas, boxes = extents
     centres = uncut_middles(boxes, (clip.width, clip.height))
-    whole = np.all(boxes[:, :2] > 1, axis=1) & np.all(boxes[:, 2:] < (clip.width - 1, clip.height - 1), axis=1)
+    whole: np.ndarray = ~np.any(cut_sides(boxes, (clip.width, clip.height)), axis=1)
     found = []
     for a in np.flatnonzero(areas).tolist():
         later = np.flatnonzero(areas[a + 1 : a + 1 + reach_frames(clip)]) + a + 1

@@ -17,7 +17,7 @@ from curation.stages.box_sampler import (
     excluding_boxes,
     waiting_side,
 )
-from curation.stages.clip_masks import mask_extents, moved, object_masks
+from curation.stages.clip_masks import Outlined, mask_extents, moved, object_masks
 from curation.stages.stage import ClipStage, Resources
 from curation.stages.surroundings import Surroundings
 from curation.video.media import ClipFrames
@@ -98,31 +98,31 @@ class RegionBoxes(ClipStage):
         events = records(tables["events"])
         objects = records(tables["objects"])
         margin = self.config.margin * min(clip.source_width, clip.source_height)
+        known = {name: object_masks(clip, track) for name, track in tracks.items()}
+        outlined = {name: Outlined(masks, mask_extents(masks)) for name, masks in known.items() if masks is not None}
         for item in objects:
-            track = tracks.get(item["object_id"])
-            own = [event for event in events if event["object_id"] == item["object_id"]]
-            others = [other for name, other in tracks.items() if name != item["object_id"]]
-            item["starts"] = self._starts(clip, start_frames, track, others, own, margin) if track else []
+            name = item["object_id"]
+            item["starts"] = []
+            if name in outlined:
+                others = [other for key, other in outlined.items() if key != name]
+                own_events = [event for event in events if event["object_id"] == name]
+                surroundings = Surroundings(clip, outlined[name], others, margin / clip.scale[0])
+                item["starts"] = self._starts(surroundings, start_frames, tracks[name], own_events, margin)
         return {"objects": table("objects", objects)}
 
     def _starts(
         self,
-        clip: ClipFrames,
+        surroundings: Surroundings,
         start_frames: list[int],
         track: Mapping[str, Any],
-        others: Sequence[Mapping[str, Any]],
         events: list[dict[str, Any]],
         margin: float,
     ) -> list[dict[str, Any]]:
-        masks = object_masks(clip, track)
-        if masks is None:
-            return []
-        neighbours = [other for item in others if (other := object_masks(clip, item)) is not None]
+        clip = surroundings.clip
         around, doubt = (round(time * float(clip.fps)) for time in (self.config.around_s, self.config.doubt_s))
-        areas, boxes = mask_extents(masks)
+        areas, boxes = surroundings.own.extents
+        boxes = boxes * np.tile(clip.scale, 2)
         boxes[areas < self.config.least_area * clip.width * clip.height] = np.nan
-        boxes *= np.tile(clip.scale, 2)
-        surroundings = Surroundings(clip, masks, neighbours, areas, margin / clip.scale[0])
 
         starts = []
         for frame in start_frames:

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from curation.contract.mask_tube import Masks
 from curation.contract.spans import mask_box
 from curation.models.objects.motion_model import LIKELY, motion_model
-from curation.stages.clip_masks import mask_extents
+from curation.stages.clip_masks import Outlined
 from curation.video.media import ClipFrames
 
 _SQUARE_3, _SQUARE_7 = (np.ones((side, side), np.uint8) for side in (3, 7))
@@ -18,17 +17,15 @@ class Surroundings:
     """An object among the others of its clip: what else in a start frame may be a part of it, or it.
 
     Attributes:
-        masks: bool [T, h, w], the object's; `others`: those of the other objects.
-        areas: int64 [T], px of `masks`; `usual`: their median where the object is seen.
+        own: the object's masks; `others`: those of the other objects.
+        areas: int64 [T], px of its masks; `usual`: their median where the object is seen.
         touching: those of `others` that come within `reach_px` of the object in any frame.
     """
 
-    def __init__(
-        self, clip: ClipFrames, masks: Masks, others: Sequence[Masks], areas: np.ndarray, reach_px: float
-    ) -> None:
-        self.clip, self.masks, self.others, self.areas = clip, masks, others, areas
-        self.usual = float(np.median(areas[areas > 0])) if areas.any() else 0.0
-        self.touching = [other for other in others if touch(masks, other, reach_px)]
+    def __init__(self, clip: ClipFrames, own: Outlined, others: Sequence[Outlined], reach_px: float) -> None:
+        self.clip, self.own, self.others, self.areas = clip, own, others, own.extents.areas
+        self.usual = float(np.median(self.areas[self.areas > 0])) if self.areas.any() else 0.0
+        self.touching = [other for other in others if touch(own, other, reach_px)]
 
     def parts(self, index: int, gap: float, least_share: float) -> list[np.ndarray]:
         """Boxes [4], px of the source, around what in a frame may be a part of the object that is seen there.
@@ -37,21 +34,22 @@ class Surroundings:
             gap: how near other objects, and foreground that no object claims, may be a part of it; px of the source.
             least_share: of the usual area, for foreground that no object claims.
         """
-        own, others = self.masks[index], [other[index] for other in self.others]
+        own, others = self.own.masks[index], self._others(index)
         unknown = unknown_masks(self._foreground(index), [own, *others], least_share * self.usual)
         near = near_boxes(own, [*others, *unknown], gap / self.clip.scale[0])
         return self._at_source([*near, *self._once_touched(index)])
 
     def gone(self, index: int, first: int, least_share: float) -> list[np.ndarray]:
         """Boxes [4], px of the source, around what in a frame may be the object that comes in at `first`."""
-        unknown = unknown_masks(
-            self._foreground(index), [other[index] for other in self.others], least_share * self.usual
-        )
+        unknown = unknown_masks(self._foreground(index), self._others(index), least_share * self.usual)
         gone = gone_boxes(self.others, index, first)
         return self._at_source([*gone, *map(_box, unknown), *self._once_touched(index)])
 
+    def _others(self, index: int) -> list[np.ndarray]:
+        return [other.masks[index] for other in self.others]
+
     def _once_touched(self, index: int) -> list[np.ndarray]:
-        return [_box(other[index]) for other in self.touching if other[index].any()]
+        return [_box(other.masks[index]) for other in self.touching if other.masks[index].any()]
 
     def _foreground(self, index: int) -> np.ndarray:
         return motion_model(self.clip).evidence[index] >= LIKELY
@@ -74,24 +72,27 @@ def _box(mask: np.ndarray) -> np.ndarray:
     return np.array(mask_box(mask), np.float64)
 
 
-def gone_boxes(others: Sequence[Masks], index: int, first: int) -> list[np.ndarray]:
-    """Boxes [4] in frame `index` around masks, each bool [T, h, w], that are seen there and never from `first` on.
+def gone_boxes(others: Sequence[Outlined], index: int, first: int) -> list[np.ndarray]:
+    """Boxes [4] in frame `index` around masks of objects that are seen there and never from `first` on.
 
     Such a one may be the object itself that comes in at `first`, before it left: one thing, reported as two.
     """
     return [
-        _box(other[index]) for other in others if other[index].any() and not mask_extents(other).areas[first:].any()
+        _box(other.masks[index])
+        for other in others
+        if other.masks[index].any() and not other.extents.areas[first:].any()
     ]
 
 
-def touch(masks: Masks, other: Masks, reach_px: float) -> bool:
-    """Whether two objects' masks, each bool [T, h, w], come within `reach_px` of one another in any frame.
+def touch(own: Outlined, other: Outlined, reach_px: float) -> bool:
+    """Whether two objects' masks come within `reach_px` of one another in any frame.
 
     Such two may have been mixed up since, or be one thing that was taken for two.
     """
-    ours, theirs = mask_extents(masks).boxes, mask_extents(other).boxes
+    ours, theirs = own.extents.boxes, other.extents.boxes
     gaps = np.maximum(theirs[:, :2] - ours[:, 2:], ours[:, :2] - theirs[:, 2:]).max(axis=1)
-    return any(near_boxes(masks[frame], [other[frame]], reach_px) for frame in np.flatnonzero(gaps <= reach_px))
+    close = np.flatnonzero(gaps <= reach_px)
+    return any(near_boxes(own.masks[frame], [other.masks[frame]], reach_px) for frame in close)
 
 
 def unknown_masks(seen: np.ndarray, known: Sequence[np.ndarray], least_px: float) -> list[np.ndarray]:

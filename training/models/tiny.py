@@ -53,27 +53,9 @@ def save_tiny(family: Family, folder: Path, seed: int = 0) -> Path:
 
 
 def _wan() -> DiffusionPipeline:
-    # Head dims that 3 divides as here (12, 24, 48, 128) give all implementations the same rotary split.
-    transformer = WanTransformer3DModel(
-        patch_size=(1, 2, 2),
-        num_attention_heads=2,
-        attention_head_dim=24,
-        in_channels=48,
-        out_channels=48,
-        text_dim=TEXT_DIM,
-        freq_dim=32,
-        ffn_dim=64,
-        num_layers=2,
-        rope_max_seq_len=64,
-    )
-    vae = AutoencoderKLWan(
-        base_dim=8,
-        z_dim=48,
-        dim_mult=[1, 2, 4, 4],
-        num_res_blocks=1,
-        temperal_downsample=[False, True, True],
-        latents_mean=[0.0] * 48,
-        latents_std=[0.2] * 48,  # set on random frames, so that latents come near unit variance
+    transformer = _wan_transformer(in_channels=48, out_channels=48)
+    vae = _wan_vae(
+        48,
         is_residual=True,
         in_channels=12,
         out_channels=12,
@@ -92,29 +74,8 @@ def _wan() -> DiffusionPipeline:
 
 
 def _wan_i2v() -> DiffusionPipeline:
-    transformer = WanTransformer3DModel(
-        patch_size=(1, 2, 2),
-        num_attention_heads=2,
-        attention_head_dim=24,
-        in_channels=36,
-        out_channels=16,
-        text_dim=TEXT_DIM,
-        freq_dim=32,
-        ffn_dim=64,
-        num_layers=2,
-        image_dim=32,
-        added_kv_proj_dim=48,
-        rope_max_seq_len=64,
-    )
-    vae = AutoencoderKLWan(
-        base_dim=8,
-        z_dim=16,
-        dim_mult=[1, 2, 4, 4],
-        num_res_blocks=1,
-        temperal_downsample=[False, True, True],
-        latents_mean=[0.0] * 16,
-        latents_std=[0.2] * 16,
-    )
+    transformer = _wan_transformer(in_channels=36, out_channels=16, image_dim=32, added_kv_proj_dim=48)
+    vae = _wan_vae(16)
     image = CLIPVisionConfig(
         hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, image_size=28, patch_size=14
     )
@@ -127,6 +88,34 @@ def _wan_i2v() -> DiffusionPipeline:
         transformer=transformer,
         image_encoder=CLIPVisionModel(image),
         image_processor=CLIPImageProcessor(size={"shortest_edge": 28}, crop_size=side),
+    )
+
+
+def _wan_transformer(**channels: Any) -> WanTransformer3DModel:
+    # Head dims that 3 divides as here (12, 24, 48, 128) give all implementations the same rotary split.
+    return WanTransformer3DModel(
+        patch_size=(1, 2, 2),
+        num_attention_heads=2,
+        attention_head_dim=24,
+        text_dim=TEXT_DIM,
+        freq_dim=32,
+        ffn_dim=64,
+        num_layers=2,
+        rope_max_seq_len=64,
+        **channels,
+    )
+
+
+def _wan_vae(channels: int, **residual: Any) -> AutoencoderKLWan:
+    return AutoencoderKLWan(
+        base_dim=8,
+        z_dim=channels,
+        dim_mult=[1, 2, 4, 4],
+        num_res_blocks=1,
+        temperal_downsample=[False, True, True],
+        latents_mean=[0.0] * channels,
+        latents_std=[0.2] * channels,  # set on random frames, so that latents come near unit variance
+        **residual,
     )
 
 

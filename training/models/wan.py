@@ -140,7 +140,11 @@ def token_timesteps(timesteps: torch.Tensor, hidden: torch.Tensor, patch_size: t
 
 def widen(transformer: WanTransformer3DModel) -> None:
     """Give the base model's transformer the trajectory's input channels, in place; its output stays what it is."""
-    channels = 2 * transformer.config["out_channels"]
+    widen_to(transformer, 2 * transformer.config["out_channels"])
+
+
+def widen_to(transformer: WanTransformer3DModel, channels: int) -> None:
+    """Give a transformer that many input channels, in place, unless it has them; its output stays what it is."""
     if transformer.config["in_channels"] != channels:
         transformer.patch_embedding = widen_input(transformer.patch_embedding, channels)
         transformer.register_to_config(in_channels=channels)

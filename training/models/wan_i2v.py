@@ -18,9 +18,8 @@ from training.models.conditions import Conditions
 from training.models.config import ModelConfig
 from training.models.parts import load_transformer, load_vae
 from training.models.protocol import FirstFrameAs
-from training.models.wan import Wan, join_conditions
+from training.models.wan import Wan, join_conditions, widen_to
 from training.models.weights import fetch
-from training.models.widening import widen_input
 
 # Wan2.1-I2V-14B-480P-Diffusers (720P is alike), transformer/config.json; in_channels for this task: the base model's
 # 36 (16 noisy, 4 of the mask, 16 of the first frame) and the trajectory's 16.
@@ -102,10 +101,7 @@ def join_first_frame(noisy: torch.Tensor, conditions: Conditions) -> torch.Tenso
 
 def widen(transformer: WanTransformer3DModel) -> None:
     """Give the base model's transformer the trajectory's input channels, in place; its output stays what it is."""
-    channels = 3 * transformer.config["out_channels"] + 4
-    if transformer.config["in_channels"] != channels:
-        transformer.patch_embedding = widen_input(transformer.patch_embedding, channels)
-        transformer.register_to_config(in_channels=channels)
+    widen_to(transformer, 3 * transformer.config["out_channels"] + 4)
 
 
 def load(config: ModelConfig, with_transformer: bool = True) -> WanI2V:

@@ -16,6 +16,7 @@ from curation.contract.tables import records
 from curation.models.shots import ShotConfig, build_shot_detector
 from curation.models.shots.cuts import CutPass
 from curation.models.shots.dissolves import DissolvePass
+from curation.models.shots.fades import find_fades
 from curation.models.shots.merge import merge_transitions
 from curation.models.shots.protocol import Transition
 from curation.models.shots.pyscenedetect import PySceneDetectConfig, PySceneDetectDetector
@@ -257,6 +258,23 @@ def test_a_slow_dissolve_is_found_to_a_frame(scene):
     assert kind == "gradual"
     assert abs(start - 30) <= 2
     assert abs(end - 110) <= 2
+
+
+def test_a_short_fade_through_black_is_found_to_a_frame(transnet):
+    """The network gives it .2, and a step of brightness is what every frame of it is."""
+    rng = np.random.default_rng(0)
+    places = [cv2.resize(rng.integers(90, 150, (27, 48, 3), dtype=np.uint8), (480, 270)) for _ in range(2)]
+    light = [1.0] * 40 + [0.8, 0.6, 0.4, 0.2, 0.0, 0.25, 0.5, 0.75] + [1.0] * 40
+    frames = [np.rint(places[index >= 44] * share).astype(np.uint8) for index, share in enumerate(light)]
+    assert spans(detect(transnet, frames)) == [("gradual", 40, 48)]
+
+
+def test_a_covered_lens_is_no_fade():
+    """A hand closes over the picture and opens again: contrast goes and comes back, but nothing gets darker evenly."""
+    spreads = np.array([40.0] * 20 + [30, 20, 10, 1, 1, 10, 20, 30] + [40.0] * 20)
+    assert find_fades(spreads, exposure_steps=set()) == []
+    assert spans(find_fades(spreads, exposure_steps=set(range(20, 28)))) == [("gradual", 20, 28)]
+    assert find_fades(spreads[23:], exposure_steps=set(range(40))) == []  # it begins with black: no shot is before
 
 
 @pytest.mark.parametrize("changes", [{"step": 0.3, "step_frame": 40}, {"drift": 0.3}])

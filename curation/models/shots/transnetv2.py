@@ -3,7 +3,7 @@
 The network costs several decodes, so it is asked only about windows in which the picture changes otherwise than by
 motion. It answers twice for every frame: `one_hot` peaks once per transition, at the last frame of the old shot when it
 is a cut; `many_hot` is high over all frames of a gradual one, which gives its extent. What it misses is found without
-it: wipes, slow dissolves, cuts between places that look alike.
+it: wipes, slow dissolves, short fades, cuts between places that look alike.
 """
 
 import random
@@ -23,6 +23,7 @@ from curation.contract.spans import Span
 from curation.models.packages import revision
 from curation.models.shots.cuts import CutPass
 from curation.models.shots.dissolves import DissolvePass
+from curation.models.shots.fades import find_fades
 from curation.models.shots.likeness import SAME_PLACE, likeness
 from curation.models.shots.merge import merge_transitions
 from curation.models.shots.patches import unmatched
@@ -107,6 +108,7 @@ class TransNetV2Pass:
         self._first = 0  # index of _frames[0]
         self._count = 0
         self._changes = array("f")
+        self._spreads = array("f")
         self._exposure_steps: set[int] = set()
         self._cuts, self._dissolves, self._wipes = CutPass(), DissolvePass(), WipePass()
         self._answers: list[np.ndarray] = []
@@ -119,6 +121,7 @@ class TransNetV2Pass:
         self._count += 1
         now = self._count - 1
         self._changes.append(_change(frame_rgb, self._frame(now - 1), self._frame(now - _LAG)))
+        self._spreads.append(float(frame_rgb.std(axis=(0, 1)).mean()))
         if is_exposure_step(self._frame(now - 1), frame_rgb):
             self._exposure_steps.add(now)
         for detection in (self._cuts, self._dissolves, self._wipes):
@@ -131,7 +134,8 @@ class TransNetV2Pass:
         one_hot, many_hot = self.probabilities()
         found = find_transitions(one_hot, many_hot, self._detector.config)
         found = [transition for transition in found if not self._only_exposure(transition)]
-        return merge_transitions(found, self._cuts.finish(), self._dissolves.finish(), self._wipes.finish())
+        exact = [*self._wipes.finish(), *find_fades(np.array(self._spreads), self._exposure_steps)]
+        return merge_transitions(found, self._cuts.finish(), self._dissolves.finish(), exact)
 
     def _only_exposure(self, transition: Transition) -> bool:
         """Whether nothing but the brightness changes, once: auto exposure, a lamp, a flash. A fade takes more steps."""

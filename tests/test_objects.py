@@ -1,5 +1,7 @@
 """Objects: none in still scenes, each moving thing found once, over its whole stay."""
 
+from fractions import Fraction
+
 import cv2
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from curation.stages.clip_masks import mask_extents
 from curation.stages.objects import ObjectsOverClip, ObjectsOverClipConfig
 from curation.video.media import luma
 from eval.labels.render import render
-from eval.labels.scene import Camera
+from eval.labels.scene import Camera, Sprite
 from eval.labels.scenes import Format
 
 
@@ -73,6 +75,16 @@ def test_what_goes_little_of_the_cameras_way_may_be_scenery_at_another_depth(cli
     rendered = render(f.scene("nature", thing, camera=Camera(f.path((0, 0, 0), (1, 0.8, 0)))))
     _, out = _label(clip_frames, rendered)
     assert out["objects"].num_rows == objects
+
+
+def test_near_scenery_in_a_slow_pan_is_no_object(clip_frames):
+    """At twelve frames a second the ground goes 14 px in half a second: too little to tell depth by."""
+    f = Format(width=480, height=270, fps=Fraction(12), frames=64)
+    hedge = Sprite("hedge", "hedge", (1920, 81), f.path((0, 1, 0.92)), occluder=True, parallax=1.43)
+    post = Sprite("post", "pillar", (16, 324), f.path((0, 1, 0.5)), depth=1, occluder=True, parallax=1.43)
+    rendered = render(f.scene("street", hedge, post, camera=Camera(f.path((0, 0, 0), (1, 0.31, 0)))))
+    _, out = _label(clip_frames, rendered)
+    assert out["objects"].num_rows == 0
 
 
 def test_objects_that_cross_keep_apart(scene, clip_frames):

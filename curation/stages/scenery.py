@@ -13,10 +13,11 @@ from curation.contract.mask_tube import Masks, MaskTube
 from curation.models.objects.motion_model import motion_model
 from curation.models.objects.protocol import Detection
 from curation.stages.clip_masks import Extents, mask_extents
-from curation.stages.own_motion import carried_share, misses, reach_frames, thinned
+from curation.stages.own_motion import carried_share, misses, thinned
 from curation.video.media import ClipFrames
 
 _STEP_PX = 16.0  # the ground's way between two frames that are compared: shares come in whole pixels of it
+_STEP_SECONDS = 2.0  # in at most this time: slow pans at few frames a second take that long
 _PAIRS = 10
 _LEAST_PAIRS = 3
 _ALIKE = 0.12  # spread of the share within one thing, and between things at the same depth
@@ -24,7 +25,8 @@ _ASIDE = 0.2  # way across the ground's, as a share of the ground's way
 _AS_GOOD = 1.2  # times the best fit's squared difference that a fit along the ground's way may have
 _ASTRAY = 0.4  # share of the pairs of frames that may say something else
 _LEAST_SHARE = 0.08  # nearer than the ground by this much
-_CARRIED = 0.5  # of the pairs of frames in which an object's picture goes along with its masks, at least
+_TOLD = 0.5  # of the pairs, at least, in which it goes along the ground's way, to tell how much of it
+_CARRIED = 0.6  # of the pairs of frames in which an object's picture goes along with its masks, at least
 _SPAN = 0.6  # of the frame's width or height that only scenery takes
 
 
@@ -58,10 +60,11 @@ def parallax_shares(clip: ClipFrames, masks: Masks, extents: Extents) -> np.ndar
         float64 [N], 0 for what stays with the ground; nan where it goes another way than the ground does.
     """
     path = motion_model(clip).path
+    reach = max(1, round(_STEP_SECONDS * float(clip.fps)))
     pairs = []
     for a in np.flatnonzero(extents.areas).tolist():
         centre = (extents.boxes[a][:2] + extents.boxes[a][2:]) / 2
-        for b in range(a + 1, min(a + reach_frames(clip), clip.length - 1) + 1):
+        for b in range(a + 1, min(a + reach, clip.length - 1) + 1):
             ground = path.way(centre, a, b)
             if np.hypot(*ground) >= _STEP_PX:
                 pairs.append((a, b, ground))
@@ -97,9 +100,10 @@ def _alike(share: float, other: float | None) -> bool:
 
 def _within_depth(shares: np.ndarray, nearest: float) -> bool:
     """It goes as what lies from the ground to the nearest scenery does; its masks may slip from one to the other."""
-    if len(shares) < _LEAST_PAIRS:
+    told = shares[~np.isnan(shares)]
+    if len(told) < max(_LEAST_PAIRS, _TOLD * len(shares)):
         return False
-    within = (shares >= -_ASIDE) & (shares <= nearest + _ALIKE * (1 + nearest))
+    within = (told >= -_ASIDE) & (told <= nearest + _ALIKE * (1 + nearest))
     return bool(within.mean() >= 1 - _ASTRAY)
 
 

@@ -243,6 +243,16 @@ def test_the_background_shows_what_is_behind(scene, clip_frames):
     assert likely[~cv2.dilate(truth.astype(np.uint8), np.ones((9, 9))).astype(bool)].mean() < 0.002
 
 
+def test_fine_texture_hides_nothing_from_a_camera_that_travels(clip_frames):
+    """Its background is a row of pictures, registered to half a pixel like a single one."""
+    f = Format(frames=60)
+    thing = f.sprite("thing", "box", f.path((0, 0.2, 0.4), (1, 1.8, 0.7)), colour=(150, 118, 90))
+    rendered = render(f.scene("ground", thing, camera=Camera(f.path((0, 0, 0), (1, 1, 0)))))
+    clip, _ = clip_frames(rendered)
+    evidence = motion_model(clip).evidence >= LIKELY
+    assert evidence[rendered.masks["thing"]].mean() > 0.7
+
+
 def test_light_that_comes_back_is_no_foreground_and_a_bright_thing_is(scene, clip_frames):
     rendered = scene("static_cross_left_right")
     clip, _ = clip_frames(rendered)

@@ -30,7 +30,6 @@ POSSIBLE = 6
 """Evidence that is enough where an object is expected anyway."""
 _LIT = 1.15  # times the background's light that a pixel may have without being something else
 _SLACK_PX = 0.5  # how far off a registered frame may lie: over texture, a whole pixel of slack hides most objects
-_WINDOW_SLACK_PX = 1.5  # the same in a sliding window, whose frames are registered less well
 
 
 @dataclass(frozen=True)
@@ -81,9 +80,7 @@ class Background:
         colour, noise, known = self.seen(index)
         self._tones[index] = _tone_table(colour, frame, known)
         colour = _toned(colour, self._tones[index])
-        departure, shadow = _departure(
-            frame, colour, noise, known, slack_px=_WINDOW_SLACK_PX if len(self._pictures) > 1 else _SLACK_PX
-        )
+        departure, shadow = _departure(frame, colour, noise, known, slack_px=_SLACK_PX)
         if self._path.still:  # texture can only be compared where it lies exactly where it lay
             shadow &= ~_other_texture(frame[..., 1], colour[..., 1])
         return departure, shadow

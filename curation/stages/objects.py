@@ -32,7 +32,7 @@ from curation.video.media import ClipFrames
 class ObjectsOverClipConfig(Config):
     detector: ObjectsConfig = ObjectsConfig()
     masks: MasksConfig = MasksConfig()
-    discovery_seconds: float = Field(default=0.5, gt=0, description="step of the grid on which objects are looked for")
+    discovery_seconds: float = Field(default=0.35, gt=0, description="step of the grid on which objects are looked for")
     max_objects: int = Field(default=24, ge=1, description="most objects kept of a clip, those that cover most first")
     max_prompts: int = Field(
         default=60, ge=1, description="most detections followed in a clip: bounds the time it takes"
@@ -40,7 +40,12 @@ class ObjectsOverClipConfig(Config):
     covered: float = Field(
         default=0.5, ge=0, le=1, description="share of a detection that known objects may hold already"
     )
-    min_seconds: float = Field(default=0.5, ge=0, description="shortest time an object must be seen")
+    min_seconds: float = Field(
+        default=0.4,
+        ge=0,
+        description="shortest time its masks must last: what is seen for half a second has no mask in its first and "
+        "last frames",
+    )
     join_seconds: float = Field(default=4.0, ge=0, description="longest absence after which an object is still itself")
     min_area: float = Field(
         default=0.0013,
@@ -61,7 +66,7 @@ class ObjectsOverClipConfig(Config):
         default=0.3, ge=0, le=1, description="least share of frame pairs in which its picture goes along with its mask"
     )
     min_persistence: float = Field(
-        default=0.6,
+        default=0.5,
         ge=0,
         le=1,
         description="least overlap of its masks in neighbouring frames: waves change all the time",

@@ -1,5 +1,6 @@
 """Objects: none in still scenes, each moving thing found once, over its whole stay."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import cv2
@@ -14,6 +15,7 @@ from curation.models.objects.motion_model import LIKELY, motion_model
 from curation.models.objects.stabilise import CameraPath, camera_path
 from curation.stages.clip_masks import mask_extents
 from curation.stages.objects import ObjectsOverClip, ObjectsOverClipConfig
+from curation.stages.own_motion import carried_share
 from curation.video.media import luma
 from eval.labels.render import render
 from eval.labels.scene import Camera, Sprite
@@ -85,6 +87,17 @@ def test_near_scenery_in_a_slow_pan_is_no_object(clip_frames):
     rendered = render(f.scene("street", hedge, post, camera=Camera(f.path((0, 0, 0), (1, 0.31, 0)))))
     _, out = _label(clip_frames, rendered)
     assert out["objects"].num_rows == 0
+
+
+def test_masks_that_wander_over_plain_sky_carry_nothing_along(scene, clip_frames):
+    """What fits better where a small mask went than where it was is noise."""
+    rendered = scene("still_noise", frames=24)
+    frames, masks = rendered.frames.copy(), np.zeros(rendered.frames.shape[:3], bool)
+    frames[:, :60] = np.random.default_rng(0).normal(150, 3, (24, 60, frames.shape[2], 1)).clip(0, 255)
+    for index, mask in enumerate(masks):
+        mask[20:26, 40 + 5 * index : 60 + 5 * index] = True
+    clip, _ = clip_frames(replace(rendered, frames=frames))
+    assert carried_share(clip, masks, mask_extents(masks)) == 0
 
 
 def test_objects_that_cross_keep_apart(scene, clip_frames):

@@ -21,6 +21,7 @@ _MARGIN_PX = 4  # searched beyond where the mask went
 _LEAST_PIXELS = 12  # of the mask, to compare
 _LEAST_CORE = 0.25  # of the mask that is left without its edge, for the edge to be left out
 _BETTER = 0.85  # the picture must fit this much better where the mask went than where the ground went
+_TELLING = 4.0  # grey levels, root mean square, by which it must not fit there: plain sky fits everywhere but for noise
 
 
 def carried_share(clip: ClipFrames, masks: Masks, extents: Extents) -> float:
@@ -82,7 +83,9 @@ def _goes_along(
     miss, shifts = found
     along = shifts @ way / float(way @ way)  # share of the mask's way
     went, stayed = miss[along >= 0.5], miss[np.hypot(shifts[..., 0], shifts[..., 1]) <= 1.5]
-    return bool(went.size and stayed.size and went.min() < _BETTER * stayed.min())
+    return bool(
+        went.size and stayed.size and stayed.min() >= _TELLING**2 and went.min() < _BETTER * stayed.min()
+    )
 
 
 def misses(
@@ -96,7 +99,7 @@ def misses(
         reach: how far to look, px.
 
     Returns:
-        squared differences [N, M] and the shifts [N, M, 2], px, they belong to; None when too little of the mask is
+        mean squared differences [N, M] of grey levels and the shifts [N, M, 2], px, they belong to; None when too little of the mask is
         left to compare.
     """
     x0, y0, x1, y1 = (int(side) for side in box)
@@ -119,7 +122,7 @@ def misses(
     if np.count_nonzero(weight) < _LEAST_PIXELS:
         return None
     template, window = (cv2.GaussianBlur(part, (3, 3), 0).astype(np.float32) for part in (template, window))
-    miss = cv2.matchTemplate(window, template, cv2.TM_SQDIFF, mask=weight)
+    miss = cv2.matchTemplate(window, template, cv2.TM_SQDIFF, mask=weight) / weight.sum()
     ys, xs = np.mgrid[: miss.shape[0], : miss.shape[1]]
     return miss, np.stack([xs - margin * factor, ys - margin * factor], axis=-1) / factor
 

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from curation.contract.rle import encode_mask
 from curation.contract.schemas import SCHEMAS
 from curation.contract.spans import mask_box
 from curation.contract.tables import Tables
+from curation.engine import run_lock
 from curation.video.decode import analyse_frames
 from curation.video.media import ClipFrames, fit_within
 from curation.video.open import DecodeConfig
@@ -27,6 +28,14 @@ from eval.labels.write import write_clip
 
 _WORKING_SIDE = 512
 _CAMERA_STEP = 2
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nobody_else_runs() -> Iterator[None]:
+    """Who takes a run folder waits half a second for others that took it too. Here, in this process, are none."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_lock, "_SETTLE_S", 0.0)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -220,7 +220,7 @@ class _Server(BaseHTTPRequestHandler):
 def server():
     _Server.seen = []
     running = HTTPServer(("127.0.0.1", 0), _Server)
-    thread = threading.Thread(target=running.serve_forever, daemon=True)
+    thread = threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{running.server_port}/v1"
     running.shutdown()

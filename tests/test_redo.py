@@ -100,7 +100,7 @@ def base(videos, tmp_path_factory) -> Path:
         "camera.seconds=1.0",
         "start_frames.positions=[0.1]",
         "tracks.cycle_share=0.001",
-        "region_boxes.margin=0.1",
+        pytest.param("region_boxes.margin=0.1", marks=pytest.mark.slow),
         pytest.param("clips.longest=40", marks=pytest.mark.slow),
         pytest.param("shots.backend=pyscenedetect", marks=pytest.mark.slow),
         pytest.param("image_scores.positions=[0.5]", marks=pytest.mark.slow),
@@ -125,7 +125,8 @@ def test_redone_stages_give_what_a_fresh_run_gives(override, videos, base, tmp_p
 def test_clips_that_the_rules_let_in_later_are_labelled_beside_those_that_are(scene, tmp_path):
     shots = [scene("static_cross_left_right", frames=48), scene("exits_left", frames=30, seed=7)]
     write_clip(np.concatenate([shot.frames for shot in shots]), tmp_path / "videos" / "two.mp4", shots[0].fps)
-    short = ("start_frames.min_seconds=0.5", "samples.min_seconds=0.5")
+    # TransNetV2 needs seconds for what is no question here.
+    short = ("shots.backend=pyscenedetect", "start_frames.min_seconds=0.5", "samples.min_seconds=0.5")
     strict, loose = (*short, "rules.duration.min=1.5"), (*short, "rules.duration.min=0.5")
 
     def decoded(run: str) -> int:

@@ -1,12 +1,17 @@
 """The command line as a person meets it: help, exit codes, errors in one line."""
 
+import io
 import os
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import pytest
+
+from curation.__main__ import app
+from curation.contract.command_line import run_command
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = ("run", "select", "report", "inspect", "preview", "doctor")
@@ -19,12 +24,15 @@ def curation(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def one_line_error(*arguments: str) -> str:
-    result = curation(*arguments)
-    assert result.returncode == 2, result.stderr
-    lines = result.stderr.strip().splitlines()
-    assert len(lines) == 1, result.stderr
-    assert lines[0].startswith("error: ")
-    return lines[0]
+    """What the command says, without a process for it."""
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stderr(said), pytest.raises(SystemExit) as stop:
+        patch.setattr("sys.argv", ["curation", *arguments])
+        run_command(app)
+    assert stop.value.code == 2, said.getvalue()
+    (line,) = said.getvalue().strip().splitlines()
+    assert line.startswith("error: ")
+    return line
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
@@ -81,6 +89,8 @@ def test_unreadable_folder(tmp_path):
 
 def test_an_output_that_holds_other_things_is_refused(tmp_path, clip_file):
     (tmp_path / "precious.txt").write_text("mine")
-    message = one_line_error("run", "--input", str(clip_file("still")), "--output", str(tmp_path))
-    assert "not a run folder" in message
+    result = curation("run", "--input", str(clip_file("still")), "--output", str(tmp_path))
+    assert result.returncode == 2
+    (message,) = result.stderr.strip().splitlines()
+    assert message.startswith("error: ") and "not a run folder" in message
     assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]

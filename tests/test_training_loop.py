@@ -168,12 +168,19 @@ def test_compiled_blocks_train_as_they_are(recipe, tmp_path, model, stage):
     stock.from_pretrained(tmp_path / "compiled/checkpoints/latest/transformer")
 
 
-@pytest.mark.parametrize("sharding", ["none", "fsdp"])
-def test_two_processes_train_as_one_does(recipe, truth_run, tmp_path, sharding):
-    """The same global batch; then one process goes on from what two have saved."""
-    settings = ("checkpoints.every=3", "ema.decay=0.5", f"parallel.sharding={sharding}")
-    run_training(recipe("loop.steps=5", "loop.batch_size=2", *settings), tmp_path / "one")
-    arguments = command(truth_run, tmp_path / "two", "loop.steps=3", "loop.batch_size=1", *settings)
+# Without GPUs too: with --cpu, accelerate starts a single process and leaves the others to MPI.
+ACCELERATE = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1")
+ACCELERATE += ("--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0", "-m", "training")
+
+
+def by_accelerate(arguments):
+    together = launched(arguments, ACCELERATE)
+    said = together.communicate(timeout=120)[0]
+    assert together.returncode == 0, said
+
+
+def by_hand(arguments):
+    """With the variables that torchrun sets."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         together = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
@@ -184,23 +191,19 @@ def test_two_processes_train_as_one_does(recipe, truth_run, tmp_path, sharding):
         for process in processes:
             process.kill()
     assert [process.returncode for process in processes] == [0, 0], outputs
+
+
+@pytest.mark.parametrize(("sharding", "two_processes"), [("none", by_accelerate), ("fsdp", by_hand)])
+def test_two_processes_train_as_one_does(recipe, truth_run, tmp_path, sharding, two_processes):
+    """The same global batch; then one process goes on from what two have saved."""
+    settings = ("checkpoints.every=3", "ema.decay=0.5", f"parallel.sharding={sharding}")
+    run_training(recipe("loop.steps=5", "loop.batch_size=2", *settings), tmp_path / "one")
+    two_processes(command(truth_run, tmp_path / "two", "loop.steps=3", "loop.batch_size=1", *settings))
     run_training(recipe("loop.steps=5", "loop.batch_size=2", *settings), tmp_path / "two")
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert list(two.values()) == pytest.approx(list(one.values()), rel=1e-5)
     norms = [[line["grad_norm"] for line in read_metrics(tmp_path / name / "metrics.jsonl")] for name in ("one", "two")]
     assert norms[1] == pytest.approx(norms[0], rel=1e-4)
-
-
-def test_accelerate_launches_two_processes(recipe, truth_run, tmp_path):
-    run_training(recipe("loop.steps=3", "loop.batch_size=2"), tmp_path / "one")
-    # Without GPUs too: with --cpu, accelerate starts a single process and leaves the others to MPI.
-    accelerate = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1")
-    accelerate += ("--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0", "-m", "training")
-    together = launched(command(truth_run, tmp_path / "two", "loop.steps=3", "loop.batch_size=1"), accelerate)
-    said = together.communicate(timeout=120)[0]
-    assert together.returncode == 0, said
-    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
-    assert list(two.values()) == pytest.approx(list(one.values()), rel=1e-5)
 
 
 def test_ray_train_starts_anew_from_the_newest_checkpoint_when_a_worker_is_lost(recipe, truth_run, tmp_path):

@@ -22,6 +22,8 @@ train-smoke: $(VENV)/.runtime
 	rm -rf $(DEMO)/training
 	$(BIN)/python -m training.smoke --manifest $(DEMO)/run --output $(DEMO)/training
 
+# Several threads of one process, in a test or in what it starts, only wait for each other on few cores.
+test: export OMP_NUM_THREADS := 1
 test: $(VENV)/.dev | $(S3)
 	$(BIN)/python -m pytest
 

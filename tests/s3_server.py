@@ -40,8 +40,10 @@ class S3Server:
         self._process.kill()
         self._process.wait()
 
-    def uri(self, path: str) -> str:
-        return f"s3://{BUCKET}/{path}?endpoint_override=127.0.0.1:{self.port}&scheme=http&region=us-east-1"
+    def uri(self, path: str, port: int | None = None) -> str:
+        """Of an object, at the server's own port or that of a relay to it."""
+        at = f"127.0.0.1:{port or self.port}"
+        return f"s3://{BUCKET}/{path}?endpoint_override={at}&scheme=http&region=us-east-1"
 
     def pause(self) -> None:
         """Answer nobody, until `resume`."""

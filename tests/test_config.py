@@ -269,7 +269,7 @@ class TestMerge:
         if all(same_shape(x, y) for x, y in ((a, b), (b, c), (a, c))):
             assert merge(merge(a, b), c) == merge(a, merge(b, c))
 
-    @settings(deadline=None)
+    @settings(deadline=None, max_examples=30)
     @given(st.floats(0, 1), st.integers(0, 2**31))
     def test_any_number_survives_a_dump(self, share, seed):
         config = load_config(overrides=[f"rules.text_area.max={share!r}", f"seed={seed}"])

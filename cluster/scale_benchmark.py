@@ -181,7 +181,7 @@ def _make_clips(run_uri: str, count: int) -> None:
         scores = {name: random.lognormal(0, 1, size) for name in _OPEN_SCORES}
         scores |= {name: random.beta(1, 4, size) for name in _SHARES}
         clips = pl.DataFrame(scores).with_columns(
-            clip_id=pl.format("{}_{}", video, begins),
+            clip_id=video + "_" + begins.cast(pl.String),
             video_id=video,
             start_frame=begins,
             end_frame=begins + random.integers(60, 300, size),

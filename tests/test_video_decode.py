@@ -333,7 +333,8 @@ def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
     assert "decode.max_side" in one_line(video, DecodeConfig(max_side=100))
     assert "decode.max_pixels" in one_line(video, DecodeConfig(max_pixels=1000))
     assert "decode.max_bytes" in one_line(video, DecodeConfig(max_bytes=1000))
-    assert "decoding took longer than 0.0001 s" in one_line(video, DecodeConfig(deadline_s=1e-4))
+    # In opening the file or in decoding it, as fast as the machine is.
+    assert "ing took longer than 0.0001 s" in one_line(video, DecodeConfig(deadline_s=1e-4))
 
 
 def test_packets_that_vanish_without_an_error_are_noted(tmp_path: Path) -> None:

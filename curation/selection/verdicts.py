@@ -212,6 +212,11 @@ def _number(value: pl.Expr) -> pl.Expr:
     return value.round_sig_figs(4).cast(pl.String).str.strip_suffix(".0")
 
 
+def _text(*parts: str | pl.Expr) -> pl.Expr:
+    """The parts in a row; null where one is. `pl.format` panics now and then under load (polars issue 25525)."""
+    return pl.concat_str([pl.lit(part) if isinstance(part, str) else part for part in parts])
+
+
 def _picked(columns: dict[int, pl.Expr], kind: type[pl.DataType]) -> pl.Expr:
     """The column that belongs to each row's breach; null where the breach has none."""
     chosen = [pl.when(pl.col("_breach") == i).then(column.cast(kind)) for i, column in columns.items()]
@@ -222,7 +227,7 @@ def _fall_with_parent(frame: pl.LazyFrame, parents: pl.LazyFrame, parent_level: 
     dropped = parents.filter(~pl.col("kept")).select(
         parent_id="item_id",
         _stage="stage",
-        _reason=pl.format(f"its {parent_level} was dropped by {{}}: {{}}", "rule", "reason"),
+        _reason=_text(f"its {parent_level} was dropped by ", pl.col("rule"), ": ", pl.col("reason")),
     )
     joined = frame.join(dropped, on="parent_id", how="left", maintain_order="left", validate="m:1")
     return _drop(joined, {"rule": pl.lit(parent_level), "stage": pl.col("_stage"), "reason": pl.col("_reason")})
@@ -291,7 +296,7 @@ def _clip_explanations(
         .alias("_rule"),
         pl.when(error.is_null() & is_done).then(pl.lit("objects")).otherwise(pl.lit("label")).alias("_stage"),
         pl.when(error.is_not_null())
-        .then(pl.format("labelling failed: {}", error))
+        .then(_text("labelling failed: ", error))
         .when(is_done)
         .then(pl.coalesce("_losses", pl.lit("no object was found in it")))
         .otherwise(pl.lit(f"kept now but not labelled yet: {_AGAIN}"))
@@ -322,10 +327,10 @@ def _losses(children: pl.LazyFrame, noun: str) -> pl.LazyFrame:
     counts = by_rule.group_by("parent_id", maintain_order=True).agg(
         total=pl.col("count").sum(),
         first=pl.col("rule").first(),
-        losses=pl.format("{} {}", "count", "rule").str.join(", "),
+        losses=_text(pl.col("count"), " ", pl.col("rule")).str.join(", "),
     )
-    many = pl.format(f"all {{}} {noun}s were dropped: {{}}", "total", "losses")
-    one = pl.format(f"its only {noun} was dropped: {{}}", "first")
+    many = _text("all ", pl.col("total"), f" {noun}s were dropped: ", pl.col("losses"))
+    one = _text(f"its only {noun} was dropped: ", pl.col("first"))
     return counts.select(item_id="parent_id", _losses=pl.when(pl.col("total") == 1).then(one).otherwise(many))
 
 

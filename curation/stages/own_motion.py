@@ -83,9 +83,7 @@ def _goes_along(
     miss, shifts = found
     along = shifts @ way / float(way @ way)  # share of the mask's way
     went, stayed = miss[along >= 0.5], miss[np.hypot(shifts[..., 0], shifts[..., 1]) <= 1.5]
-    return bool(
-        went.size and stayed.size and stayed.min() >= _TELLING**2 and went.min() < _BETTER * stayed.min()
-    )
+    return bool(went.size and stayed.size and stayed.min() >= _TELLING**2 and went.min() < _BETTER * stayed.min())
 
 
 def misses(
@@ -99,8 +97,8 @@ def misses(
         reach: how far to look, px.
 
     Returns:
-        mean squared differences [N, M] of grey levels and the shifts [N, M, 2], px, they belong to; None when too little of the mask is
-        left to compare.
+        mean squared differences [N, M] of grey levels, and the shifts [N, M, 2], px, they belong to; None when too
+        little of the mask is left to compare.
     """
     x0, y0, x1, y1 = (int(side) for side in box)
     factor = min(1.0, _TEMPLATE_SIDE / max(x1 - x0, y1 - y0))

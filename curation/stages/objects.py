@@ -55,7 +55,7 @@ class ObjectsOverClipConfig(Config):
         "quarter of small ones: slivers at edges of depth are specks mostly",
     )
     min_travel: float = Field(
-        default=0.02, ge=0, description="least way through the scene, share of the frame diagonal"
+        default=0.015, ge=0, description="least way through the scene, share of the frame diagonal"
     )
     min_camera_share: float = Field(
         default=0.25,

@@ -46,7 +46,9 @@ def without_scenery(clip: ClipFrames, tubes: list[tuple[MaskTube, Detection]]) -
     for tube, outline, shares, share in zip(tubes, extents, ways, steady, strict=True):
         spans = share is not None and _spans(clip, outline)
         slips = bool(layers) and (
-            _within_depth(shares, max(layers)) or carried_share(clip, tube[0], outline) < _CARRIED
+            _within_depth(shares, max(layers))
+            or _at_a_layer(shares, layers)
+            or carried_share(clip, tube[0], outline) < _CARRIED
         )
         if not spans and not slips:
             kept.append(tube)
@@ -105,6 +107,13 @@ def _within_depth(shares: np.ndarray, nearest: float) -> bool:
         return False
     within = (told >= -_ASIDE) & (told <= nearest + _ALIKE * (1 + nearest))
     return bool(within.mean() >= 1 - _ASTRAY)
+
+
+def _at_a_layer(shares: np.ndarray, layers: list[float]) -> bool:
+    """It is seen for a moment, and whatever that tells of its way is the way of scenery."""
+    told = shares[~np.isnan(shares)]
+    alike = [any(_alike(layer, share) for layer in layers) for share in told.tolist()]
+    return len(shares) < _PAIRS and bool(alike) and all(alike)
 
 
 def _spans(clip: ClipFrames, extents: Extents) -> bool:

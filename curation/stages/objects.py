@@ -32,7 +32,7 @@ from curation.video.media import ClipFrames
 class ObjectsOverClipConfig(Config):
     detector: ObjectsConfig = ObjectsConfig()
     masks: MasksConfig = MasksConfig()
-    discovery_seconds: float = Field(default=0.35, gt=0, description="step of the grid on which objects are looked for")
+    discovery_seconds: float = Field(default=0.5, gt=0, description="step of the grid on which objects are looked for")
     max_objects: int = Field(default=24, ge=1, description="most objects kept of a clip, those that cover most first")
     max_prompts: int = Field(
         default=60, ge=1, description="most detections followed in a clip: bounds the time it takes"
@@ -66,7 +66,7 @@ class ObjectsOverClipConfig(Config):
         default=0.3, ge=0, le=1, description="least share of frame pairs in which its picture goes along with its mask"
     )
     min_persistence: float = Field(
-        default=0.5,
+        default=0.6,
         ge=0,
         le=1,
         description="least overlap of its masks in neighbouring frames: waves change all the time",

@@ -29,6 +29,12 @@ class Span(NamedTuple):
         return self.start <= frame < self.end
 
 
+def true_spans(marked: np.ndarray) -> list[Span]:
+    """Maximal spans of true values of a bool [T] array, in order."""
+    edges = np.flatnonzero(np.diff(marked, prepend=False, append=False))
+    return [Span(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
+
+
 def split_span(span: Span, longest: int) -> list[Span]:
     """Cut a span into the fewest nearly equal sections of at most `longest` frames."""
     if span.length <= longest:

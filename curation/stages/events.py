@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from curation.contract.config import Config
-from curation.contract.spans import Span
+from curation.contract.spans import Span, true_spans
 from curation.contract.tables import Tables, records, table
 from curation.stages.box_sampler import SIDES
 from curation.stages.clip_masks import Extents, mask_extents, object_masks, track_span
@@ -144,9 +144,8 @@ def seen_spells(seen: np.ndarray, known: Span, noise: int) -> list[Span]:
 
     A short spell at an end of `known` is kept: it may be longer than what is known of it.
     """
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], seen, [False]]).astype(np.int8)))
     merged: list[Span] = []
-    for start, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+    for start, end in true_spans(seen):
         if merged and start - merged[-1].end < noise:
             start = merged.pop().start
         merged.append(Span(start, end))

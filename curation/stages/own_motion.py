@@ -41,9 +41,9 @@ def carried_share(clip: ClipFrames, masks: Masks, extents: Extents) -> float:
     return float(np.mean(along))
 
 
-def reach_frames(clip: ClipFrames) -> int:
-    """How many frames apart two frames may be that are compared."""
-    return max(1, round(_STEP_SECONDS * float(clip.fps)))
+def reach_frames(clip: ClipFrames, seconds: float) -> int:
+    """How many frames apart two frames may be that are compared, at most that long one after the other."""
+    return max(1, round(seconds * float(clip.fps)))
 
 
 def thinned(pairs: list[T], most: int) -> list[T]:
@@ -61,9 +61,10 @@ def _pairs(clip: ClipFrames, extents: Extents) -> list[tuple[int, int, np.ndarra
     areas, boxes = extents
     centres = uncut_middles(boxes, (clip.width, clip.height))
     whole: np.ndarray = ~np.any(cut_sides(boxes, (clip.width, clip.height)), axis=1)
+    reach = reach_frames(clip, _STEP_SECONDS)
     found = []
     for a in np.flatnonzero(areas).tolist():
-        later = np.flatnonzero(areas[a + 1 : a + 1 + reach_frames(clip)]) + a + 1
+        later = np.flatnonzero(areas[a + 1 : a + 1 + reach]) + a + 1
         for b in later.tolist():
             ground = path.way(centres[a], a, b)
             own = centres[b] - centres[a] - ground

@@ -13,7 +13,7 @@ from curation.contract.mask_tube import Masks, MaskTube
 from curation.models.objects.motion_model import motion_model
 from curation.models.objects.protocol import Detection
 from curation.stages.clip_masks import Extents, mask_extents
-from curation.stages.own_motion import carried_share, misses, thinned
+from curation.stages.own_motion import carried_share, misses, reach_frames, thinned
 from curation.video.media import ClipFrames
 
 _STEP_PX = 16.0  # the ground's way between two frames that are compared: shares come in whole pixels of it
@@ -62,7 +62,7 @@ def parallax_shares(clip: ClipFrames, masks: Masks, extents: Extents) -> np.ndar
         float64 [N], 0 for what stays with the ground; nan where it goes another way than the ground does.
     """
     path = motion_model(clip).path
-    reach = max(1, round(_STEP_SECONDS * float(clip.fps)))
+    reach = reach_frames(clip, _STEP_SECONDS)
     pairs = []
     for a in np.flatnonzero(extents.areas).tolist():
         centre = (extents.boxes[a][:2] + extents.boxes[a][2:]) / 2

@@ -10,7 +10,7 @@ from itertools import takewhile
 
 import numpy as np
 
-from curation.contract.spans import Span
+from curation.contract.spans import true_spans
 from curation.models.shots.protocol import Transition
 
 _BLANK = 1.5  # levels of spread below which there is nothing to see
@@ -29,7 +29,7 @@ def find_fades(spreads: np.ndarray, exposure_steps: Set[int]) -> list[Transition
         exposure_steps: frames that differ from the one before in brightness and little else.
     """
     found: list[Transition] = []
-    for blank in _blanks(spreads):
+    for blank in true_spans(spreads < _BLANK):
         start, end = blank.start - _mixed(spreads[: blank.start][::-1]), blank.end + _mixed(spreads[blank.end :])
         if start == 0 or end == len(spreads) or min(spreads[start - 1], spreads[end]) < _PICTURE:
             continue  # a video that begins or ends with it has no other shot there
@@ -37,11 +37,6 @@ def find_fades(spreads: np.ndarray, exposure_steps: Set[int]) -> list[Transition
         if max(sum(frame in exposure_steps for frame in side) for side in sides) >= _LEAST_STEPS:
             found.append(Transition("gradual", start, end, 1 - float(spreads[blank.start]) / _BLANK))
     return found
-
-
-def _blanks(spreads: np.ndarray) -> list[Span]:
-    edges = np.flatnonzero(np.diff(spreads < _BLANK, prepend=False, append=False))
-    return [Span(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
 
 def _mixed(spreads: np.ndarray) -> int:

@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import Field
 
 from curation.contract.config import Config
-from curation.contract.spans import Span
+from curation.contract.spans import Span, true_spans
 from curation.models.packages import revision
 from curation.models.shots.cuts import CutPass
 from curation.models.shots.dissolves import DissolvePass
@@ -186,7 +186,7 @@ class TransNetV2Pass:
 def find_transitions(one_hot: np.ndarray, many_hot: np.ndarray, config: TransNetV2Config) -> list[Transition]:
     """Transitions from the network's probabilities, float [T] each, 0..1."""
     found = []
-    for run in _bridged(_runs((many_hot > config.extent_threshold) | (one_hot > config.threshold)), config):
+    for run in _bridged(true_spans((many_hot > config.extent_threshold) | (one_hot > config.threshold)), config):
         span = slice(run.start, run.end)
         peak, mixed = float(one_hot[span].max()), float(many_hot[span].max())
         if peak <= config.threshold and mixed <= config.gradual_threshold:
@@ -199,12 +199,6 @@ def find_transitions(one_hot: np.ndarray, many_hot: np.ndarray, config: TransNet
         if transition.start < one_hot.size:  # a peak at the last frame begins no shot
             found.append(transition)
     return found
-
-
-def _runs(marked: np.ndarray) -> list[Span]:
-    """Maximal spans of true values of a bool [T] array."""
-    edges = np.flatnonzero(np.diff(marked, prepend=False, append=False))
-    return [Span(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
 
 def _bridged(runs: list[Span], config: TransNetV2Config) -> Iterator[Span]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from pydantic import Field
 
+from curation.contract.spans import true_spans
 from curation.models.checkout import import_code, require_code
 from curation.models.device import autocast, loading, pick_device, pick_dtype, working
 from curation.models.model_config import ModelConfig, gpu_share
@@ -108,9 +109,8 @@ class AutoShotPass:
             self._frames += [self._frames[-1]] * (_WINDOW - len(self._frames))
             self._answer()
         ends = np.concatenate([*self._ends, np.zeros(0, np.float32)])[: self._count]
-        edges = np.flatnonzero(np.diff(ends > self._detector.config.threshold, prepend=False, append=False))
         found = []
-        for start, stop in edges.reshape(-1, 2).tolist():
+        for start, stop in true_spans(ends > self._detector.config.threshold):
             # A peak marks the last frame of the old shot; one at the very end begins no new one.
             if stop < self._count:
                 kind = "cut" if stop == start + 1 else "gradual"
